@@ -1,0 +1,92 @@
+"""aelastic: run n ranks of a program from asyncio, and never lose one, a log line, or the reason of a failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aelastic.lazy import lazily
+
+if TYPE_CHECKING:
+    from aelastic.conduct.context import PContext, SubprocessContext
+    from aelastic.conduct.launch import start_processes
+    from aelastic.errors import (
+        AelasticError,
+        ChildFailedError,
+        ErrorHandler,
+        InvalidArgumentError,
+        InvalidRanksError,
+        NotRunningError,
+        ProcessFailure,
+        SignalException,
+        get_error_handler,
+        record,
+    )
+    from aelastic.events import Event, LogLine, RankExited, RankSnapshot, RankStarted, RankState, RunFinished
+    from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
+    from aelastic.logs.subscription import Subscription
+    from aelastic.results import RunProcsResult
+    from aelastic.std import Std, to_map
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "aelastic.conduct.context": ("PContext", "SubprocessContext"),
+    "aelastic.conduct.launch": ("start_processes",),
+    "aelastic.errors": (
+        "AelasticError",
+        "ChildFailedError",
+        "ErrorHandler",
+        "InvalidArgumentError",
+        "InvalidRanksError",
+        "NotRunningError",
+        "ProcessFailure",
+        "SignalException",
+        "get_error_handler",
+        "record",
+    ),
+    "aelastic.events": (
+        "Event",
+        "LogLine",
+        "RankExited",
+        "RankSnapshot",
+        "RankStarted",
+        "RankState",
+        "RunFinished",
+    ),
+    "aelastic.logs.specs": ("DefaultLogsSpecs", "LogsDest", "LogsSpecs"),
+    "aelastic.logs.subscription": ("Subscription",),
+    "aelastic.results": ("RunProcsResult",),
+    "aelastic.std": ("Std", "to_map"),
+}
+
+__all__ = [
+    "AelasticError",
+    "ChildFailedError",
+    "DefaultLogsSpecs",
+    "ErrorHandler",
+    "Event",
+    "InvalidArgumentError",
+    "InvalidRanksError",
+    "LogLine",
+    "LogsDest",
+    "LogsSpecs",
+    "NotRunningError",
+    "PContext",
+    "ProcessFailure",
+    "RankExited",
+    "RankSnapshot",
+    "RankStarted",
+    "RankState",
+    "RunFinished",
+    "RunProcsResult",
+    "SignalException",
+    "Std",
+    "SubprocessContext",
+    "Subscription",
+    "get_error_handler",
+    "record",
+    "start_processes",
+    "to_map",
+]
+
+__getattr__ = lazily(__name__, _NAMES)

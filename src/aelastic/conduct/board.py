@@ -1,0 +1,56 @@
+"""What can be observed of a run: its events, and its ranks at this moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aelastic.logs.subscription import Subscription
+
+if TYPE_CHECKING:
+    from aelastic.events import Event, RankExited, RankStarted, RunFinished
+
+_CAPACITY = 100_000
+
+
+class Board:
+    """Remembers every event of a run and tells them to any number of consumers, from the first one on."""
+
+    def __init__(self) -> None:
+        self.started: dict[int, RankStarted] = {}
+        self.exited: dict[int, RankExited] = {}
+        self._events: list[Event] = []
+        self._subscriptions: list[Subscription[Event]] = []
+        self._closed = False
+
+    def add_started(self, event: RankStarted) -> None:
+        """A rank has started."""
+        self.started[event.rank] = event
+        self._publish(event)
+
+    def add_exited(self, event: RankExited) -> None:
+        """A rank has exited."""
+        self.exited[event.rank] = event
+        self._publish(event)
+
+    def close(self, event: RunFinished | None) -> None:
+        """Nothing more will happen. ``event`` is None when the run never came to be."""
+        if event is not None:
+            self._publish(event)
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def subscribe(self) -> Subscription[Event]:
+        """All events: those that have happened, and those to come."""
+        subscription: Subscription[Event] = Subscription(_CAPACITY)
+        for event in self._events:
+            subscription.publish(event)
+        self._subscriptions.append(subscription)
+        if self._closed:
+            subscription.close()
+        return subscription
+
+    def _publish(self, event: Event) -> None:
+        self._events.append(event)
+        for subscription in self._subscriptions:
+            subscription.publish(event)

@@ -1,0 +1,298 @@
+"""The public handle on a run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import weakref
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import anyio
+
+from aelastic.conduct.run import Run, RunSpec
+from aelastic.decide.plan import plan_ranks
+from aelastic.errors.base import InvalidArgumentError, NotRunningError
+from aelastic.logs.specs import DefaultLogsSpecs
+from aelastic.std import Std
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from aelastic.events import Event, LogLine, RankSnapshot
+    from aelastic.logs.specs import LogsSpecs
+    from aelastic.logs.subscription import Subscription
+    from aelastic.results import RunProcsResult
+
+_LINES_WAITING = 10_000
+
+
+class PContext(ABC):
+    """A group of ranks that run together and end together. For use in the loop that it was started in.
+
+    ``async with`` starts it and, at the end of the block, stops what still runs; ``start``, ``wait`` and ``close``
+    do the same by hand. A context that is dropped without being closed warns with ``ResourceWarning`` and stops its
+    ranks.
+
+    Args:
+        name: goes in front of the rank in the header of its lines and into the ``ChildFailedError``.
+        entrypoint: what to run.
+        args: arguments by local rank 0..n-1, a tuple each.
+        envs: environment by local rank, added to the application's own.
+        logs_specs: where the output goes; None: to the console.
+        log_line_prefixes: header of the lines by local rank, in place of ``[<name><rank>]:``.
+        duplicate_stdout_filters, duplicate_stderr_filters: the teed lines that contain any of these strings are
+            also written to ``filtered_stdout.log`` and ``filtered_stderr.log``.
+        death_sig: the signal that asks a rank to end.
+        shutdown_timeout: seconds between ``death_sig`` and SIGKILL, on every path.
+        drain_timeout: seconds that output may still come after its rank's exit, from what holds the stream open.
+        failure_grace: seconds between the first failure and the stop of the others.
+
+    Raises ``InvalidRanksError`` and ``InvalidArgumentError``; both say which rank and argument.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entrypoint: Callable[..., Any] | str,
+        args: Mapping[int, Sequence[Any]],
+        envs: Mapping[int, Mapping[str, str]],
+        logs_specs: LogsSpecs | None = None,
+        log_line_prefixes: Mapping[int, str] | None = None,
+        duplicate_stdout_filters: Sequence[str] | None = None,
+        duplicate_stderr_filters: Sequence[str] | None = None,
+        *,
+        death_sig: int = signal.SIGTERM,
+        shutdown_timeout: float = 30.0,
+        drain_timeout: float = 1.0,
+        failure_grace: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.entrypoint = entrypoint
+        self.args = args
+        self.envs = envs
+        self.nprocs = len(args)
+        filters = {Std.OUT: duplicate_stdout_filters, Std.ERR: duplicate_stderr_filters}
+        self._spec = RunSpec(
+            name=name,
+            program=self._program(),
+            ranks=plan_ranks(name, args, envs, log_line_prefixes),
+            logs_specs=DefaultLogsSpecs() if logs_specs is None else logs_specs,
+            filters={std: _needles(needles) for std, needles in filters.items() if needles},
+            death_sig=death_sig,
+            shutdown_timeout=_seconds("shutdown_timeout", shutdown_timeout),
+            drain_timeout=_seconds("drain_timeout", drain_timeout),
+            failure_grace=_seconds("failure_grace", failure_grace),
+        )
+        self._run: Run | None = None
+
+    @abstractmethod
+    def _program(self) -> str:
+        """The program that every rank runs."""
+
+    async def start(self) -> Self:
+        """Start every rank, or none: whatever goes wrong, and when cancelled, what was started is stopped first.
+
+        Raises ``FileNotFoundError``, ``PermissionError`` or another ``OSError`` naming the rank that cannot start;
+        ``InvalidRanksError`` when the logs specs lack a rank; ``ValueError`` when called again, as in torch.
+        """
+        if self._run is not None:
+            raise ValueError(f"{self.name!r} was started already; make a new context for a new run")
+        self._run = run = Run(self._spec)
+        weakref.finalize(self, run.abandon)
+        await self._wait_for(run, run.started, None)
+        run.started.result()
+        return self
+
+    async def wait(self, timeout: float | None = None) -> RunProcsResult | None:
+        """Wait until every rank has ended and its output is written; the result.
+
+        ``timeout`` is in seconds: None or negative waits until then, 0 asks once. When it is over before the ranks
+        are, the answer is None and they go on. Cancelling stops the ranks, and leaves when they are gone.
+
+        Raises ``NotRunningError`` before ``start``.
+        """
+        run = self._started_run()
+        await self._wait_for(run, run.finished, None if timeout is None or timeout < 0 else timeout)
+        return run.finished.result() if run.finished.done() else None
+
+    async def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
+        """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL; None: as constructed.
+
+        Returns when every process is gone (or was given up, see ``RunProcsResult.abandoned``). Can be called at any
+        time, by several tasks, and again. Cancelling skips the rest of the grace.
+        """
+        if self._run is None:
+            return
+        self._run.stop(death_sig, timeout)
+        await self._wait_for(self._run, self._run.finished, None, stopping=True)
+
+    def send_signal(self, sig: int, rank: int | None = None) -> None:
+        """Send ``sig`` to ``rank`` and what it has started, or to every rank. This is no request to stop."""
+        run = self._started_run()
+        if rank is not None and not 0 <= rank < self.nprocs:
+            raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
+        run.send_signal(sig, rank)
+
+    def pids(self) -> dict[int, int]:
+        """The pid of every rank that was started."""
+        return {rank: started.pid for rank, started in self._started_run().board.started.items()}
+
+    @property
+    def result(self) -> RunProcsResult | None:
+        """The result, once there is one."""
+        run = self._run
+        over = run is not None and run.finished.done() and run.finished.exception() is None
+        return run.finished.result() if run is not None and over else None
+
+    def snapshot(self) -> dict[int, RankSnapshot]:
+        """Every rank as it is now."""
+        return self._started_run().snapshot()
+
+    def events(self) -> Subscription[Event]:
+        """An async iterator over everything that has happened and will happen, until the run is finished."""
+        return self._started_run().board.subscribe()
+
+    def logs(
+        self, rank: int | None = None, stream: Std = Std.ALL, capacity: int = _LINES_WAITING
+    ) -> Subscription[LogLine]:
+        """An async iterator over the captured lines, of one rank or of all, until the run is finished.
+
+        It begins with what is still remembered (the last 16 KiB of each stream). A consumer that is more than
+        ``capacity`` lines behind loses the oldest ones; the iterator's ``dropped`` counts them.
+
+        Raises ``NotRunningError`` when no stream is captured, since there would never be a line.
+        """
+        streams = self._started_run().streams
+        if not streams.captured:
+            raise NotRunningError(
+                "no stream is captured: give start_processes(logs_specs=DefaultLogsSpecs(redirects=Std.ALL)) or tee="
+            )
+        return streams.feed.subscribe(rank, stream, capacity)
+
+    @property
+    def stdouts(self) -> dict[int, str]:
+        """Log file of standard output by rank, ``""`` where it goes to the console. Empty before the start."""
+        return dict(self._run.dest.stdouts) if self._run else {}
+
+    @property
+    def stderrs(self) -> dict[int, str]:
+        """Log file of standard error by rank, ``""`` where it goes to the console. Empty before the start."""
+        return dict(self._run.dest.stderrs) if self._run else {}
+
+    @property
+    def error_files(self) -> dict[int, str]:
+        """Error file by rank. Empty before the start."""
+        return dict(self._run.dest.error_files) if self._run else {}
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _started_run(self) -> Run:
+        if self._run is None:
+            raise NotRunningError(f"{self.name!r} was not started: await its start() or enter it with 'async with'")
+        return self._run
+
+    async def _wait_for(
+        self, run: Run, future: asyncio.Future[Any], timeout: float | None, *, stopping: bool = False
+    ) -> None:
+        """Wait for ``future``; when cancelled, stop the run (``stopping``: kill it) and leave when it is over."""
+        try:
+            if timeout is None:
+                while not future.done():
+                    await asyncio.wait({future})
+            else:
+                await asyncio.wait({future}, timeout=timeout)
+        except asyncio.CancelledError:
+            if stopping:
+                run.kill()
+            else:
+                run.stop()
+            with anyio.CancelScope(shield=True):  # an anyio scope would cancel us again and again
+                await _outlast(run)
+            raise
+
+
+async def _outlast(run: Run) -> None:
+    """Until the run is over, however often this task is cancelled; a cancellation cuts the grace short."""
+    while not run.finished.done():
+        try:
+            await asyncio.wait({run.finished})
+        except asyncio.CancelledError:
+            run.kill()
+
+
+class SubprocessContext(PContext):
+    """Ranks that run a program. ``entrypoint`` is its path, or its name on ``PATH``."""
+
+    def __init__(
+        self,
+        name: str,
+        entrypoint: str,
+        args: Mapping[int, Sequence[Any]],
+        envs: Mapping[int, Mapping[str, str]],
+        logs_specs: LogsSpecs | None = None,
+        log_line_prefixes: Mapping[int, str] | None = None,
+        numa_options: None = None,
+        duplicate_stdout_filters: Sequence[str] | None = None,
+        duplicate_stderr_filters: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        if numa_options is not None:
+            raise InvalidArgumentError("numa_options: binding to NUMA nodes is not supported yet")
+        super().__init__(
+            name,
+            entrypoint,
+            args,
+            envs,
+            logs_specs,
+            log_line_prefixes,
+            duplicate_stdout_filters,
+            duplicate_stderr_filters,
+            **options,
+        )
+
+    def _program(self) -> str:
+        if not isinstance(self.entrypoint, str) or not self.entrypoint or "\0" in self.entrypoint:
+            raise InvalidArgumentError(f"entrypoint: expected the path or name of a program, got {self.entrypoint!r}")
+        return self.entrypoint
+
+
+_C = TypeVar("_C", bound=PContext)
+
+
+class Starting(Generic[_C]):
+    """A context about to start: ``await`` it, or enter it with ``async with``; both give the started context."""
+
+    def __init__(self, context: _C) -> None:
+        self._context = context
+
+    def __await__(self) -> Generator[Any, None, _C]:
+        return self._context.start().__await__()
+
+    async def __aenter__(self) -> _C:
+        return await self._context.start()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._context.__aexit__(exc_type, exc, traceback)
+
+
+def _needles(filters: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(filters, str):
+        raise InvalidArgumentError(f"duplicate filters: expected a list of strings; for one write [{filters!r}]")
+    return tuple(filters)
+
+
+def _seconds(what: str, value: float) -> float:
+    if not value >= 0:
+        raise InvalidArgumentError(f"{what}: expected seconds, 0 or more, got {value!r}")
+    return float(value)

@@ -1,0 +1,341 @@
+"""One run of n ranks. One task owns its state: facts come in through a mailbox, the gang decides, this performs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aelastic.conduct.board import Board
+from aelastic.conduct.mailbox import Mailbox
+from aelastic.conduct.tasks import OwnTask
+from aelastic.decide.gang import Gang, Signal
+from aelastic.decide.ladder import Step
+from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.decide.verdict import Evidence, failure_of
+from aelastic.errors.base import NotRunningError
+from aelastic.events import RankExited, RankSnapshot, RankStarted, RankState, RunFinished
+from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.logs.streams import StreamOptions, Streams
+from aelastic.process.blocking import wait_for_ends
+from aelastic.process.launch import Command, launch
+from aelastic.process.program import check_program
+from aelastic.process.reports import read_report
+from aelastic.results import RunProcsResult
+from aelastic.std import Std
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from aelastic.decide.gang import Action
+    from aelastic.decide.plan import Destinations, RankPlan
+    from aelastic.process.launch import Process
+
+logger = logging.getLogger("aelastic")
+
+_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+_STDERR_TAIL_LINES = 20
+_STATES = {
+    None: RankState.PENDING,
+    Step.RUNNING: RankState.RUNNING,
+    Step.TERMINATING: RankState.STOPPING,
+    Step.KILLING: RankState.STOPPING,
+    Step.GONE: RankState.EXITED,
+    Step.ABANDONED: RankState.ABANDONED,
+}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for."""
+
+    name: str
+    program: str
+    ranks: tuple[RankPlan, ...]
+    logs_specs: LogsSpecs
+    filters: Mapping[Std, tuple[str, ...]]
+    death_sig: int
+    shutdown_timeout: float
+    drain_timeout: float
+    failure_grace: float
+
+
+class Run:
+    """The run of ``spec`` in the running loop, from its first process to its result.
+
+    ``started`` and ``finished`` are done when the ranks are running and when everything is over; both carry the
+    exception of a start that failed, after what had been started is gone.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        self.board = Board()
+        self.dest: Destinations = LogsDest()
+        self._loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = self._loop.create_future()
+        self.finished: asyncio.Future[RunProcsResult] = self._loop.create_future()
+        self._gang = Gang(
+            len(spec.ranks),
+            death_sig=spec.death_sig,
+            shutdown_timeout=spec.shutdown_timeout,
+            failure_grace=spec.failure_grace,
+        )
+        self._processes: dict[int, Process] = {}
+        self._drains: list[asyncio.Task[None]] = []
+        self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
+        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
+        self.streams = Streams(
+            StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
+        )
+        self._envs: dict[int, dict[str, str]] = {}
+        self._epoch = time.time() - time.monotonic()
+        self._owner_pid = os.getpid()
+        self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
+
+    # What others ask for
+
+    def stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
+        """Walk the stop ladder; None means the signal and the grace of the spec."""
+        self._mailbox.put(lambda: self._gang.stop_asked(time.monotonic(), death_sig, timeout))
+
+    def kill(self) -> None:
+        """Skip the rest of the grace."""
+        self.stop(signal.SIGKILL)
+
+    def send_signal(self, sig: int, rank: int | None) -> None:
+        """Send ``sig`` to the family of ``rank``, or of every rank; those that have ended are left out."""
+        for one in self._processes if rank is None else [rank]:
+            if one in self._processes and one not in self.board.exited:
+                self._processes[one].family.signal(sig)
+
+    def abandon(self) -> None:
+        """The context is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
+        if self._task.done() or os.getpid() != self._owner_pid:
+            return
+        warnings.warn(f"run {self.spec.name!r} was dropped without being closed", ResourceWarning, stacklevel=2)
+        if self._loop.is_running():
+            self._loop.call_soon_threadsafe(self.stop)
+        else:
+            self._stop_blocking()
+
+    def snapshot(self) -> dict[int, RankSnapshot]:
+        """Every rank as it is now."""
+        return {plan.rank: self._snapshot(plan.rank) for plan in self.spec.ranks}
+
+    def _snapshot(self, rank: int) -> RankSnapshot:
+        started, exited = self.board.started.get(rank), self.board.exited.get(rank)
+        return RankSnapshot(
+            rank=rank,
+            state=_STATES[self._gang.step(rank)],
+            pid=started.pid if started else None,
+            exitcode=exited.exitcode if exited else None,
+            started_at=started.time if started else None,
+            ended_at=exited.time if exited else None,
+            last_line=self.streams.last_line(rank),
+        )
+
+    # The owner of the state
+
+    async def _conduct(self) -> None:
+        try:
+            error = await self._start()
+            if error is None:
+                self.started.set_result(None)
+            await self._supervise()
+            result = await self._conclude()
+            await self._release()
+        finally:
+            for rank in self._alive():  # only when something above was broken by force
+                self._processes[rank].family.signal(signal.SIGKILL)
+        self._report(result, error)
+
+    async def _start(self) -> Exception | None:
+        """Start all ranks; the exception that prevented it, if one did."""
+        try:
+            await self._prepare()
+            for plan in self.spec.ranks:
+                await asyncio.sleep(0)
+                self._take_facts()
+                if self._gang.stopping:
+                    break
+                await self._launch(plan)
+        except Exception as error:  # noqa: BLE001 - a user's LogsSpecs may raise anything; it goes to the caller
+            self._perform(self._gang.stop_asked(time.monotonic()))
+            return error
+        if len(self._processes) < len(self.spec.ranks) and self._gang.first_failure is None:
+            return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
+        return None
+
+    async def _prepare(self) -> None:
+        """Everything that can go wrong before the first process exists."""
+        application_env = {"PYTHONUNBUFFERED": "1", **os.environ}
+        self._envs = {plan.rank: dict(plan.env) for plan in self.spec.ranks}
+        self.dest = await self._off_loop(partial(self.spec.logs_specs.reify, self._envs))
+        plans = plan_streams(self.dest, len(self.spec.ranks))
+        check_ranks("envs after LogsSpecs.reify", self._envs, len(self.spec.ranks))
+        for plan in self.spec.ranks:
+            self._envs[plan.rank] = {**application_env, **self._rank_env(plan, self._envs[plan.rank])}
+        await self._off_loop(self._check_programs)
+        paths = {Std.OUT: self.dest.filtered_stdout, Std.ERR: self.dest.filtered_stderr}
+        filters = {std: (paths[std], needles) for std, needles in self.spec.filters.items() if paths[std]}
+        await self.streams.open(plans, filters)
+
+    def _rank_env(self, plan: RankPlan, env: dict[str, str]) -> dict[str, str]:
+        """What a rank's environment adds. What ``reify`` set as the error file counts, else what its dest names."""
+        if env.get(_ERROR_FILE) == plan.env.get(_ERROR_FILE):
+            path = self.dest.error_files[plan.rank]
+            env[_ERROR_FILE] = "" if path == os.devnull else path
+        return check_env(plan.rank, env)
+
+    def _check_programs(self) -> None:
+        checked = set()
+        for rank, env in self._envs.items():
+            search_path = env.get("PATH", os.defpath)
+            if search_path not in checked:
+                check_program(rank, self.spec.program, search_path)
+                checked.add(search_path)
+
+    async def _launch(self, plan: RankPlan) -> None:
+        rank = plan.rank
+        command = Command(
+            (self.spec.program, *plan.args),
+            self._envs[rank],
+            self.streams.descriptor(rank, Std.OUT),
+            self.streams.descriptor(rank, Std.ERR),
+        )
+        try:
+            process = await launch(command, partial(self._exited, rank))
+        except OSError as error:
+            text = f"rank {rank}: the program could not be started: {error.strerror}"
+            raise type(error)(error.errno, text, self.spec.program) from error
+        self._gang.started(rank)
+        self._processes[rank] = process
+        self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
+        self.streams.begin(rank)
+
+    def _exited(self, rank: int, exitcode: int) -> None:
+        """The kernel says so: stamp it at once."""
+        self._mailbox.put(partial(self._end, rank, exitcode, time.monotonic()))
+
+    def _end(self, rank: int, exitcode: int, at: float) -> list[Action]:
+        if self._gang.finished:
+            return []
+        actions = self._gang.exited(rank, exitcode, at)
+        collateral, pid = self._gang.ends[rank].collateral, self._processes[rank].pid
+        self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
+        self._drain(rank, self.spec.drain_timeout)
+        return actions
+
+    async def _supervise(self) -> None:
+        while not self._gang.finished:
+            due = self._gang.next_deadline
+            fact = await self._mailbox.get(None if due is None else due - time.monotonic())
+            if fact is not None:
+                self._perform(fact())
+            self._take_facts()
+
+    def _take_facts(self) -> None:
+        """Everything that is known by now, and what time has brought."""
+        while (fact := self._mailbox.take()) is not None:
+            self._perform(fact())
+        self._perform(self._gang.deadline(time.monotonic()))
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Signal):
+                logger.debug("signal %d to rank %d", action.signal, action.rank)
+                self._processes[action.rank].family.signal(action.signal)
+
+    # The end
+
+    async def _conclude(self) -> RunProcsResult:
+        for rank in self._gang.abandoned:
+            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._processes[rank].pid)
+            self._drain(rank, 0)
+        if self._drains:
+            await asyncio.wait(self._drains)
+        failed = [rank for rank, end in self._gang.ends.items() if end.exitcode] + self._gang.abandoned
+        failures = {rank: failure_of(await self._investigate(rank)) for rank in sorted(failed)}
+        ranks = [plan.rank for plan in self.spec.ranks]
+        return RunProcsResult(
+            return_values={} if failures else dict.fromkeys(ranks),
+            failures=failures,
+            stdouts=dict(self.dest.stdouts),
+            stderrs=dict(self.dest.stderrs),
+            exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},
+            abandoned={rank: self._processes[rank].pid for rank in self._gang.abandoned},
+            lost_log_bytes=self.streams.lost_bytes(),
+            name=self.spec.name,
+        )
+
+    async def _investigate(self, rank: int) -> Evidence:
+        started, end = self.board.started[rank], self._gang.ends.get(rank)
+        error_file = self._envs[rank].get(_ERROR_FILE, "")
+        return Evidence(
+            rank=rank,
+            pid=started.pid,
+            exitcode=end.exitcode if end else None,
+            collateral=end.collateral if end else True,
+            started_at=started.time,
+            ended_at=self._wall(end.at if end else time.monotonic()),
+            error_file=error_file,
+            report=await self._off_loop(partial(read_report, error_file)),
+            stderr_tail=self.streams.last_lines(rank, Std.ERR, _STDERR_TAIL_LINES),
+        )
+
+    async def _release(self) -> None:
+        await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
+        release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
+        if release is not None:
+            await self._off_loop(release)
+        self._executor.shutdown(wait=False)
+
+    def _report(self, result: RunProcsResult, error: Exception | None) -> None:
+        if error is None:
+            self.board.close(RunFinished(result, self._wall(time.monotonic())))
+            self.finished.set_result(result)
+            return
+        self.board.close(None)
+        for future in (self.started, self.finished):
+            future.set_exception(error)
+            future.exception()  # whoever asks for it gets it; nobody has to
+
+    def _stop_blocking(self) -> None:
+        """The same ladder where no loop runs any more."""
+        self._perform(self._gang.stop_asked(time.monotonic()))
+        while alive := self._alive():
+            due = self._gang.next_deadline
+            timeout = max(0.0, (due or 0.0) - time.monotonic())
+            ends = wait_for_ends({rank: self._processes[rank].pid for rank in alive}, timeout)
+            for rank, exitcode in ends.items():
+                self._processes[rank].family.sweep()
+                self._perform(self._gang.exited(rank, exitcode, time.monotonic()))
+            self._perform(self._gang.deadline(time.monotonic()))
+
+    def _alive(self) -> list[int]:
+        over = (Step.GONE, Step.ABANDONED)
+        return [rank for rank in self._processes if self._gang.step(rank) not in over]
+
+    def _drain(self, rank: int, timeout: float) -> None:
+        self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+
+    async def _off_loop(self, function: Callable[[], _T]) -> _T:
+        return await self._loop.run_in_executor(self._executor, function)
+
+    def _wall(self, at: float) -> float:
+        return self._epoch + at
+
+
+def _leave_it_to_the_owner() -> None:
+    """Streams end when their ranks do, and those are stopped by the task that owns the run."""

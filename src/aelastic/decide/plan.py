@@ -1,0 +1,128 @@
+"""From the arguments of ``start_processes`` to one record per rank. Pure; an error names the rank and the argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aelastic.errors.base import InvalidArgumentError, InvalidRanksError
+from aelastic.std import Std
+
+
+@dataclass(frozen=True, slots=True)
+class RankPlan:
+    """What one rank is to run: its arguments, what its environment adds, and the header of its lines."""
+
+    rank: int
+    args: tuple[str, ...]
+    env: dict[str, str]
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """Where one stream of one rank goes.
+
+    ``path`` is the log file; ``""`` is the console, and ``os.devnull`` nowhere. ``tee``: the lines are shown as well.
+    """
+
+    rank: int
+    stream: Std
+    path: str
+    tee: bool
+
+    @property
+    def captured(self) -> bool:
+        """aelastic reads this stream."""
+        return self.path not in ("", os.devnull)
+
+
+class Destinations(Protocol):
+    """What a ``LogsSpecs`` of anybody's gives: torch's ``LogsDest`` or ours. Rank to path, ``""`` for none."""
+
+    stdouts: dict[int, str]
+    stderrs: dict[int, str]
+    tee_stdouts: dict[int, str]
+    tee_stderrs: dict[int, str]
+    error_files: dict[int, str]
+    filtered_stdout: str
+    filtered_stderr: str
+
+
+def plan_ranks(
+    name: str,
+    args: Mapping[int, Sequence[Any]],
+    envs: Mapping[int, Mapping[str, str]],
+    log_line_prefixes: Mapping[int, str] | None,
+) -> tuple[RankPlan, ...]:
+    """One record per rank. Raises ``InvalidRanksError`` or ``InvalidArgumentError``."""
+    if not args:
+        raise InvalidRanksError("args: no ranks given; expected a mapping such as {0: ('--verbose',)}")
+    nprocs = len(args)
+    check_ranks("args", args, nprocs)
+    check_ranks("envs", envs, nprocs)
+    prefixes = log_line_prefixes or {}
+    return tuple(
+        RankPlan(
+            rank, _arguments(rank, args[rank]), check_env(rank, envs[rank]), prefixes.get(rank, f"[{name}{rank}]:")
+        )
+        for rank in range(nprocs)
+    )
+
+
+def plan_streams(dest: Destinations, nprocs: int) -> tuple[StreamPlan, ...]:
+    """Both streams of every rank, as a ``LogsSpecs`` wants them. Raises ``InvalidRanksError`` when it lacks a rank."""
+    for what in ("stdouts", "stderrs", "error_files"):
+        missing = set(range(nprocs)) - set(getattr(dest, what))
+        if missing:
+            raise InvalidRanksError(f"LogsDest.{what} lacks the ranks {sorted(missing)}")
+    tables = ((Std.OUT, dest.stdouts, dest.tee_stdouts), (Std.ERR, dest.stderrs, dest.tee_stderrs))
+    return tuple(
+        _plan_stream(rank, stream, paths[rank], tees.get(rank, ""))
+        for rank in range(nprocs)
+        for stream, paths, tees in tables
+    )
+
+
+def check_ranks(what: str, by_rank: Mapping[int, object], nprocs: int) -> None:
+    """Raise ``InvalidRanksError`` unless ``by_rank`` holds exactly the ranks 0 to ``nprocs`` - 1."""
+    missing = sorted(set(range(nprocs)) - set(by_rank))
+    extra = sorted(set(by_rank) - set(range(nprocs)), key=str)
+    if missing or extra:
+        raise InvalidRanksError(
+            f"{what}: expected exactly the local ranks 0 to {nprocs - 1}; missing: {missing}, unexpected: {extra}"
+        )
+
+
+def check_env(rank: int, env: Mapping[str, str]) -> dict[str, str]:
+    """A copy of ``env`` that a process can be given. Raises ``InvalidArgumentError``."""
+    for key, value in env.items():
+        if not isinstance(key, str) or not key or "=" in key or "\0" in key:
+            raise InvalidArgumentError(f"envs[{rank}]: {key!r} cannot be the name of an environment variable")
+        if not isinstance(value, str):
+            raise InvalidArgumentError(f"envs[{rank}][{key!r}]: expected a str, got {type(value).__name__}")
+        if "\0" in value:
+            raise InvalidArgumentError(f"envs[{rank}][{key!r}]: the value contains a NUL character")
+    return dict(env)
+
+
+def _arguments(rank: int, args: Sequence[Any]) -> tuple[str, ...]:
+    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
+        raise InvalidArgumentError(
+            f"args[{rank}]: expected a tuple of arguments, got {type(args).__name__}; "
+            f"for one argument write ({args!r},)"
+        )
+    for index, arg in enumerate(args):
+        if isinstance(arg, bytes):
+            raise InvalidArgumentError(f"args[{rank}][{index}]: expected text, got bytes; decode it with os.fsdecode")
+        if "\0" in str(arg):
+            raise InvalidArgumentError(f"args[{rank}][{index}]: the argument contains a NUL character")
+    return tuple(map(str, args))
+
+
+def _plan_stream(rank: int, stream: Std, path: str, tee_path: str) -> StreamPlan:
+    # torch's specs name os.devnull as the tee of every rank when there is no log directory: nothing is teed then.
+    tee = tee_path not in ("", os.devnull)
+    return StreamPlan(rank, stream, tee_path if tee and path in ("", os.devnull) else path, tee)

@@ -1,0 +1,71 @@
+"""What is known about one failed rank."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+NOT_AVAILABLE = "<N/A>"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFailure:
+    """One rank that ended badly. Building it reads no file and never raises on odd content.
+
+    The first seven fields are torch's. ``message`` is what the error file said: a text, or the mapping
+    ``{"message": ..., "extraInfo": {"py_callstack": ..., "timestamp": ...}}``. Left empty, it tells the exit code.
+
+    Ours:
+        reason: one sentence for people: how the rank ended.
+        stderr_tail: the last lines of its standard error, when that stream was captured; else empty.
+        collateral: aelastic had signalled this rank before it ended, so it is not a cause.
+        exited_at: when the exit was noticed, in seconds since the epoch, ordered as the exits were.
+        lifetime: seconds from start to exit.
+    """
+
+    local_rank: int
+    pid: int
+    exitcode: int
+    error_file: str = NOT_AVAILABLE
+    error_file_data: dict[str, Any] = field(default_factory=lambda: {"message": "<NONE>"})
+    message: str | dict[str, Any] = ""
+    timestamp: int = 0
+    reason: str = ""
+    stderr_tail: str = ""
+    collateral: bool = False
+    exited_at: float = 0.0
+    lifetime: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", self.reason or self._describe_exit())
+        object.__setattr__(self, "message", self.message or self._describe_exit_at_length())
+
+    def signal_name(self) -> str:
+        """``"SIGKILL"`` and the like for a negative exit code, else ``"<N/A>"``."""
+        return _signal_name(-self.exitcode) if self.exitcode < 0 else NOT_AVAILABLE
+
+    def timestamp_isoformat(self) -> str:
+        """``timestamp`` as local time, ``YYYY-MM-DD_HH:MM:SS``."""
+        return datetime.fromtimestamp(self.timestamp).isoformat(sep="_")
+
+    def _describe_exit(self) -> str:
+        if self.exitcode < 0:
+            return f"killed by {self.signal_name()}"
+        return f"exited with code {self.exitcode}"
+
+    def _describe_exit_at_length(self) -> str:
+        if self.exitcode < 0:
+            return f"Signal {-self.exitcode} ({self.signal_name()}) received by PID {self.pid}"
+        return (
+            f"Exited with code {self.exitcode} and wrote no error file. "
+            "Decorate the entry point with aelastic.errors.record to see its traceback here."
+        )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

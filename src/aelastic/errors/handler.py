@@ -1,0 +1,154 @@
+"""Writing the error file of a rank. Runs inside the rank, so it imports little."""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would be the dearest import of a rank
+
+
+class ErrorHandler:
+    """Writes an exception as JSON to the file that ``TORCHELASTIC_ERROR_FILE`` names, in torch's format.
+
+    The variable is read when something is written; unset or empty, nothing is. Subclasses may override
+    ``initialize()`` and ``record_exception()``.
+    """
+
+    def initialize(self) -> None:
+        """Called before the recorded function: prints the stacks of all threads on a fatal signal."""
+        try:
+            faulthandler.enable(all_threads=True)
+        except (AttributeError, OSError, ValueError, RuntimeError) as error:  # stderr is closed, or no real file
+            _warn("cannot enable the fault handler: %s", error)
+
+    def record_exception(self, e: BaseException) -> None:
+        """Write ``e`` with its own traceback, notes and causes."""
+        from traceback import TracebackException
+
+        told = TracebackException.from_exception(e)
+        now = time.time_ns()
+        info = {
+            "py_callstack": "".join(told.format()),
+            "timestamp": str(now // 1_000_000_000),
+            "timestamp_ns": now,
+            "notes": [str(note) for note in getattr(e, "__notes__", ())],
+        }
+        self._write({"message": {"message": f"{type(e).__name__}: {told}", "extraInfo": info}})
+
+    def override_error_code_in_rootcause_data(
+        self, rootcause_error_file: str, rootcause_error: dict[str, Any], error_code: int = 0
+    ) -> None:
+        """Set ``errorCode`` in a structured message; a plain text has no place for it."""
+        message = rootcause_error.get("message")
+        if isinstance(message, dict):
+            message["errorCode"] = error_code
+        else:
+            _warn("no place for error code %s in %s", error_code, rootcause_error_file)
+
+    def dump_error_file(self, rootcause_error_file: str, error_code: int = 0) -> None:
+        """Copy a child's error file to this process's own, with ``error_code`` set when it is not 0.
+
+        A child's file that cannot be read is left out with a warning: the original error goes on its way.
+        """
+        import json
+
+        try:
+            with open(rootcause_error_file, encoding="utf-8") as file:
+                data = json.load(file)
+        except (OSError, ValueError, RecursionError) as error:
+            _warn("cannot copy the error file %s: %s", rootcause_error_file, error)
+            return
+        if error_code and isinstance(data, dict):
+            self.override_error_code_in_rootcause_data(rootcause_error_file, data, error_code)
+        self._write(data)
+
+    def _write(self, data: object) -> None:
+        path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+        if path:
+            try:
+                _replace(path, data)
+            except OSError as error:
+                _warn("cannot write the error file %s: %s", path, error)
+
+
+def get_error_handler() -> ErrorHandler:
+    """The handler that ``record`` uses by default."""
+    return ErrorHandler()
+
+
+def record(fn: Callable[_P, _R], error_handler: ErrorHandler | None = None) -> Callable[_P, _R | None]:
+    """Decorate the entry point of a rank so that its exception reaches the supervisor through the error file.
+
+    The exception goes on its way. ``SystemExit`` with 0 or None becomes a plain return of None, another exit code
+    passes without a file. A ``ChildFailedError`` (the rank is itself a supervisor) hands on the error file of its
+    root cause. Works on plain and on ``async def`` functions.
+    """
+    handler = error_handler or get_error_handler()
+
+    @functools.wraps(fn)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        handler.initialize()
+        try:
+            return fn(*args, **kwargs)
+        except (SystemExit, Exception) as error:
+            if _is_clean(error, handler):
+                return None
+            raise
+
+    @functools.wraps(fn)
+    async def async_wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        handler.initialize()
+        try:
+            return cast("_R", await cast("Any", fn(*args, **kwargs)))
+        except (SystemExit, Exception) as error:
+            if _is_clean(error, handler):
+                return None
+            raise
+
+    is_async = getattr(getattr(fn, "__code__", None), "co_flags", 0) & _CO_COROUTINE
+    return cast("Callable[_P, _R | None]", async_wrapper) if is_async else wrapper
+
+
+def _is_clean(error: SystemExit | Exception, handler: ErrorHandler) -> bool:
+    """Whether this is no failure at all; if it is one, the handler is told."""
+    if isinstance(error, SystemExit):
+        return error.code in (0, None)
+    first_failure = getattr(error, "get_first_failure", None)  # ChildFailedError, ours or torch's
+    failure = first_failure()[1] if first_failure else None
+    if failure is not None and os.path.isfile(failure.error_file):
+        handler.dump_error_file(failure.error_file, failure.exitcode)
+    else:
+        handler.record_exception(error)
+    return False
+
+
+def _replace(path: str, data: object) -> None:
+    """Write to a temporary name and rename, so that a rank killed half-way leaves no half file."""
+    import json
+
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return  # os.devnull, or a pipe that nobody reads: renaming would replace the device itself
+    except FileNotFoundError:
+        pass
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+        json.dump(data, file)
+    os.replace(temporary, path)
+
+
+def _warn(text: str, *values: object) -> None:
+    import logging
+
+    logging.getLogger("aelastic").warning(text, *values)

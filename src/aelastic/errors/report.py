@@ -1,0 +1,49 @@
+"""Understanding the content of an error file. Total: bad content is an answer, never an exception."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an error file says. ``timestamp`` is in whole seconds since the epoch, None when the file has none."""
+
+    data: dict[str, Any]
+    message: str | dict[str, Any]
+    timestamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why an error file could not be understood."""
+
+    problem: str
+
+
+def parse_report(content: bytes) -> Report | Unreadable:
+    """Understand torch's two formats of an error file: a structured message, or a text with a time beside it."""
+    try:
+        data = json.loads(content)
+    except RecursionError:
+        return Unreadable("its JSON is nested too deeply")
+    except ValueError as error:
+        return Unreadable(f"it is not JSON ({error})" if content else "it is empty")
+    message = data.get("message") if isinstance(data, dict) else None
+    if isinstance(message, str):
+        return Report(data, message, _seconds(data.get("timestamp")))
+    if isinstance(message, dict):
+        info = message.get("extraInfo")
+        return Report(data, message, _seconds(info.get("timestamp") if isinstance(info, dict) else None))
+    return Unreadable("it has no message")
+
+
+def _seconds(value: object) -> int | None:
+    if not isinstance(value, str | int | float):
+        return None
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None

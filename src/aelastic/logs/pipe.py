@@ -1,0 +1,69 @@
+"""The reading end of a rank's stream, read through the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+BLOCK = 64 * 1024  # the capacity of a pipe on Linux: a larger read finds no more
+
+
+class Pipe:
+    """Reads blocks from a pipe of our own.
+
+    Why not ``asyncio.subprocess.PIPE``: with that, a process counts as ended only when its pipes are closed, which a
+    grandchild can put off for ever (cpython gh-119710).
+    """
+
+    def __init__(self) -> None:
+        self._read_end, self.write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        self._loop = asyncio.get_running_loop()
+        self._readable: asyncio.Future[None] | None = None
+        self._allowance: int | None = None  # bytes that may still be read once the stream was told to end
+
+    async def read(self) -> bytes:
+        """The next block; empty at the end of the stream, which ``end_soon`` can bring about."""
+        while self._allowance is None or self._allowance > 0:
+            try:
+                block = os.read(self._read_end, BLOCK)
+            except BlockingIOError:
+                if self._allowance is not None:
+                    break
+                await self._wait_readable()
+                continue
+            if self._allowance is not None:
+                self._allowance -= len(block)
+            return block
+        return b""
+
+    def end_soon(self) -> None:
+        """Let ``read`` give what is in the pipe now, and then end."""
+        self._allowance = BLOCK
+        self._wake()
+
+    def close_write_end(self) -> None:
+        """Leave the writing to the rank. Can be called again."""
+        if self.write_end >= 0:
+            os.close(self.write_end)
+            self.write_end = -1
+
+    def close(self) -> None:
+        """Close both ends. Can be called again."""
+        self.close_write_end()
+        if self._read_end >= 0:
+            os.close(self._read_end)
+            self._read_end = -1
+
+    async def _wait_readable(self) -> None:
+        self._readable = self._loop.create_future()
+        self._loop.add_reader(self._read_end, self._wake)
+        try:
+            await self._readable
+        finally:
+            self._loop.remove_reader(self._read_end)
+            self._readable = None
+
+    def _wake(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)

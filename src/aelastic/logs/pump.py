@@ -1,0 +1,63 @@
+"""Moves one captured stream of one rank from its pipe to everybody who wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aelastic.logs.pipe import Pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aelastic.logs.console import ConsoleStream
+    from aelastic.logs.feed import FeedStream
+    from aelastic.logs.files import LogFile
+    from aelastic.logs.filters import FilterStream
+    from aelastic.logs.history import History
+
+
+class Pump:
+    """One stream: a pipe, its log file, and those who look on.
+
+    The file comes first and sets the pace: a rank that writes faster than the disk waits at its pipe. Nobody else is
+    waited for. ``clock`` gives the time of a line in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        file: LogFile,
+        history: History,
+        feed: FeedStream,
+        console: ConsoleStream | None,
+        line_filter: FilterStream | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.pipe = Pipe()
+        self._file = file
+        self._history = history
+        self._feed = feed
+        self._console = console
+        self._filter = line_filter
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until the stream ends, or was told to."""
+        try:
+            while block := await self.pipe.read():
+                await self._pass_on(block, self._clock())
+        finally:
+            self.pipe.close()
+        self._feed.finish(self._clock())
+        if self._console is not None:
+            self._console.end()
+        if self._filter is not None:
+            await self._filter.finish()
+
+    async def _pass_on(self, block: bytes, at: float) -> None:
+        start = await self._file.write(block)
+        self._history.add(block, at)
+        self._feed.feed(block, at)
+        if self._console is not None:
+            self._console.show(block, at, start)
+        if self._filter is not None:
+            await self._filter.feed(block, at)

@@ -1,0 +1,177 @@
+"""Where the streams and the error files of the ranks go. Torch's classes and directory layout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aelastic.std import Std, to_map
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger("aelastic")
+
+
+@dataclass
+class LogsDest:
+    """For each kind of log, the path by local rank. ``""`` is the console, ``os.devnull`` is nowhere."""
+
+    stdouts: dict[int, str] = field(default_factory=dict)
+    stderrs: dict[int, str] = field(default_factory=dict)
+    tee_stdouts: dict[int, str] = field(default_factory=dict)
+    tee_stderrs: dict[int, str] = field(default_factory=dict)
+    error_files: dict[int, str] = field(default_factory=dict)
+    filtered_stdout: str = ""
+    filtered_stderr: str = ""
+
+
+class LogsSpecs(ABC):
+    """How the output of the ranks is handled; subclass it to choose the paths.
+
+    Args:
+        log_dir: base directory of the logs.
+        redirects: streams that go to files, for every rank or by local rank.
+        tee: streams that go to files and are shown on the console as well.
+        local_ranks_filter: the ranks that may write to the console; None for all.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | None = None,
+        redirects: Std | Mapping[int, Std] = Std.NONE,
+        tee: Std | Mapping[int, Std] = Std.NONE,
+        local_ranks_filter: set[int] | None = None,
+    ) -> None:
+        self._root_log_dir = log_dir
+        self._redirects = redirects
+        self._tee = tee
+        self._local_ranks_filter = local_ranks_filter
+
+    @abstractmethod
+    def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
+        """The destinations for ranks with these environments, made ready to be written to.
+
+        What it adds to ``envs`` reaches the ranks. Called in a thread, once before each start.
+        """
+
+    @property
+    @abstractmethod
+    def root_log_dir(self) -> str:
+        """The directory below which everything is written."""
+
+    def release(self) -> None:  # noqa: B027 - optional, and absent from torch's class
+        """The run is over: remove what nobody will look for. Called in a thread; does nothing by default."""
+
+
+class DefaultLogsSpecs(LogsSpecs):
+    """``<log_dir>/<run_id>_<random>/attempt_<n>/<rank>/{stdout.log,stderr.log,error.json}``.
+
+    ``run_id`` and ``n`` come from ``TORCHELASTIC_RUN_ID`` (``none``) and ``TORCHELASTIC_RESTART_COUNT`` (``0``) of
+    rank 0's environment. Without ``log_dir`` a temporary directory ``aelastic_<random>`` is used; of what was made
+    there, empty directories are removed when the run is over. ``os.devnull`` as ``log_dir``: no files at all, the
+    output stays on the console. Directories made here are open to their owner alone.
+
+    Raises ``NotADirectoryError`` when ``log_dir`` is a file.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | None = None,
+        redirects: Std | Mapping[int, Std] = Std.NONE,
+        tee: Std | Mapping[int, Std] = Std.NONE,
+        local_ranks_filter: set[int] | None = None,
+    ) -> None:
+        self._temporary = not log_dir
+        if not log_dir:
+            log_dir = os.path.join(tempfile.gettempdir(), f"aelastic_{secrets.token_hex(4)}")
+        elif log_dir != os.devnull and os.path.isfile(log_dir):
+            raise NotADirectoryError(f"log_dir: {log_dir} is a file")
+        super().__init__(os.path.abspath(log_dir), redirects, tee, local_ranks_filter)
+        self._run_log_dir: str | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"DefaultLogsSpecs(root_log_dir={self._root_log_dir}, redirects={self._redirects}, "
+            f"tee={self._tee}, local_ranks_filter={self._local_ranks_filter})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DefaultLogsSpecs) and self._key() == other._key()
+
+    __hash__ = None  # type: ignore[assignment]  # as torch's: compared by value
+
+    def _key(self) -> tuple[object, ...]:
+        return self._root_log_dir, self._redirects, self._tee, self._local_ranks_filter
+
+    @property
+    def root_log_dir(self) -> str:
+        """``log_dir`` as an absolute path."""
+        return str(self._root_log_dir)
+
+    def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
+        """Make the directories of the attempt and name the files in them. ``envs`` is not changed."""
+        nprocs = len(envs)
+        if self._root_log_dir == os.devnull:
+            nothing = dict.fromkeys(range(nprocs), os.devnull)
+            console = dict.fromkeys(range(nprocs), "")
+            return self._filtered(LogsDest(dict(console), dict(console), error_files=nothing))
+        attempt = self._make_attempt_dir(envs.get(0, {}))
+        dest = LogsDest(
+            filtered_stdout=os.path.join(attempt, "filtered_stdout.log"),
+            filtered_stderr=os.path.join(attempt, "filtered_stderr.log"),
+        )
+        redirects, tees = to_map(self._redirects, nprocs), to_map(self._tee, nprocs)
+        for rank in range(nprocs):
+            self._add_rank(dest, rank, os.path.join(attempt, str(rank)), redirects[rank], tees[rank])
+        return self._filtered(dest)
+
+    def release(self) -> None:
+        """Remove empty directories below a temporary ``log_dir``; whatever was written stays."""
+        if not self._temporary:
+            return
+        for directory, _, _ in os.walk(self.root_log_dir, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                logger.debug("kept %s", directory)
+
+    def _make_attempt_dir(self, env: Mapping[str, str]) -> str:
+        os.makedirs(self.root_log_dir, mode=0o700, exist_ok=True)
+        if self._run_log_dir is None:
+            run_id = env.get("TORCHELASTIC_RUN_ID", "none")
+            self._run_log_dir = tempfile.mkdtemp(prefix=f"{run_id}_", dir=self.root_log_dir)
+            logger.info("log directory: %s", self._run_log_dir)
+        attempt = os.path.join(self._run_log_dir, f"attempt_{env.get('TORCHELASTIC_RESTART_COUNT', '0')}")
+        shutil.rmtree(attempt, ignore_errors=True)
+        os.makedirs(attempt, mode=0o700)
+        return attempt
+
+    @staticmethod
+    def _add_rank(dest: LogsDest, rank: int, directory: str, redirects: Std, tee: Std) -> None:
+        os.mkdir(directory, mode=0o700)
+        tables = (
+            (Std.OUT, "stdout.log", dest.stdouts, dest.tee_stdouts),
+            (Std.ERR, "stderr.log", dest.stderrs, dest.tee_stderrs),
+        )
+        for stream, file, paths, tees in tables:
+            paths[rank] = os.path.join(directory, file) if stream in redirects | tee else ""
+            if stream in tee:
+                tees[rank] = paths[rank]
+        dest.error_files[rank] = os.path.join(directory, "error.json")
+
+    def _filtered(self, dest: LogsDest) -> LogsDest:
+        """Keep the ranks outside the filter off the console."""
+        for rank in dest.stdouts if self._local_ranks_filter else ():
+            if rank not in (self._local_ranks_filter or ()):
+                dest.tee_stdouts.pop(rank, None)
+                dest.tee_stderrs.pop(rank, None)
+                dest.stdouts[rank] = dest.stdouts[rank] or os.devnull
+                dest.stderrs[rank] = dest.stderrs[rank] or os.devnull
+        return dest

@@ -1,0 +1,59 @@
+"""A consumer's own bounded view of something that goes on whether it is consumed or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Subscription(Generic[_T]):
+    """An async iterator over what is published from now on. For one consuming task.
+
+    At most ``capacity`` items wait to be consumed; then the oldest are dropped, and ``dropped`` says how many so far.
+    Iteration ends when the source ends, or after ``close()``.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity: expected at least 1, got {capacity}")
+        self.dropped = 0
+        self.closed = False
+        self._capacity = capacity
+        self._waiting: deque[_T] = deque()
+        self._consumer: asyncio.Future[None] | None = None
+
+    def publish(self, item: _T) -> None:
+        """Give ``item`` to the consumer. For the source."""
+        if self.closed:
+            return
+        if len(self._waiting) == self._capacity:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(item)
+        self._wake()
+
+    def close(self) -> None:
+        """Publish nothing more; what is waiting can still be consumed."""
+        self.closed = True
+        self._wake()
+
+    def __aiter__(self) -> Subscription[_T]:
+        return self
+
+    async def __anext__(self) -> _T:
+        while not self._waiting:
+            if self.closed:
+                raise StopAsyncIteration
+            self._consumer = asyncio.get_running_loop().create_future()
+            try:
+                await self._consumer
+            finally:
+                self._consumer = None
+        return self._waiting.popleft()
+
+    def _wake(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)

@@ -1,0 +1,50 @@
+"""What a run ended with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aelastic.errors.child_failed import ChildFailedError
+
+if TYPE_CHECKING:
+    from aelastic.errors.failure import ProcessFailure
+
+
+@dataclass(frozen=True, slots=True)
+class RunProcsResult:
+    """The end of a run, keyed by local rank. The first four fields are torch's.
+
+    ``stdouts`` and ``stderrs`` hold the path of the log file, or ``""`` where the stream went to the console.
+    A failed run has no return values; a successful run of programs has None for each rank.
+
+    Ours:
+        exitcodes: every rank that ended; negative means a signal, as in ``subprocess``.
+        abandoned: rank to pid of what did not end even after SIGKILL (uninterruptible sleep).
+        lost_log_bytes: log file to the number of bytes that could not be written to it (a full disk).
+        name: the name given to ``start_processes``.
+    """
+
+    return_values: dict[int, Any] = field(default_factory=dict)
+    failures: dict[int, ProcessFailure] = field(default_factory=dict)
+    stdouts: dict[int, str] = field(default_factory=dict)
+    stderrs: dict[int, str] = field(default_factory=dict)
+    exitcodes: dict[int, int] = field(default_factory=dict)
+    abandoned: dict[int, int] = field(default_factory=dict)
+    lost_log_bytes: dict[str, int] = field(default_factory=dict)
+    name: str = ""
+
+    def is_failed(self) -> bool:
+        """Whether any rank failed. Ranks that aelastic stopped count too, as in torch."""
+        return bool(self.failures)
+
+    @property
+    def first_failure(self) -> ProcessFailure | None:
+        """The root cause: the first rank that failed by itself. None when aelastic stopped all that failed."""
+        causes = [failure for failure in self.failures.values() if not failure.collateral]
+        return min(causes, key=lambda failure: failure.exited_at, default=None)
+
+    def raise_for_failures(self) -> None:
+        """Raise ``ChildFailedError`` when the run failed."""
+        if self.failures:
+            raise ChildFailedError(self.name, self.failures)
