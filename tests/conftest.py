@@ -1,0 +1,41 @@
+"""Every asynchronous test runs on each loop, and no test may leave anything behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import uvloop
+
+from tests.helpers.leaks import Belongings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loops to test on; ``AELASTIC_TEST_LOOPS`` narrows them down (a comma list)."""
+    wanted = os.environ.get("AELASTIC_TEST_LOOPS", ",".join(LOOPS)).split(",")
+    return {name: LOOPS[name] for name in wanted}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uvloop_is_warm() -> None:
+    """libuv opens a pipe for signals with its first loop and keeps it as long as the process lives."""
+    uvloop.new_event_loop().close()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(uvloop_is_warm: None) -> Iterator[None]:
+    """Fail a test that leaves a process, a thread, a file descriptor or a signal handler behind."""
+    before = Belongings.now()
+    yield
+    left = before.left_behind(patience=3.0)
+    assert not left, f"left behind: {left}"
