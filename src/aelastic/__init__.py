@@ -9,6 +9,7 @@ from aelastic.lazy import lazily
 if TYPE_CHECKING:
     from aelastic.conduct.context import PContext, SubprocessContext
     from aelastic.conduct.launch import start_processes
+    from aelastic.conduct.signals import handle_signals
     from aelastic.errors import (
         AelasticError,
         ChildFailedError,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "aelastic.conduct.context": ("PContext", "SubprocessContext"),
     "aelastic.conduct.launch": ("start_processes",),
+    "aelastic.conduct.signals": ("handle_signals",),
     "aelastic.errors": (
         "AelasticError",
         "ChildFailedError",
@@ -84,6 +86,7 @@ __all__ = [
     "SubprocessContext",
     "Subscription",
     "get_error_handler",
+    "handle_signals",
     "record",
     "start_processes",
     "to_map",

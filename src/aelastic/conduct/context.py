@@ -87,6 +87,7 @@ class PContext(ABC):
             failure_grace=_seconds("failure_grace", failure_grace),
         )
         self._run: Run | None = None
+        self._stop_requested = False
 
     @abstractmethod
     def _program(self) -> str:
@@ -100,6 +101,8 @@ class PContext(ABC):
         """
         if self._run is not None:
             raise ValueError(f"{self.name!r} was started already; make a new context for a new run")
+        if self._stop_requested:
+            raise NotRunningError(f"{self.name!r} was told to stop before it was started")
         self._run = run = Run(self._spec)
         weakref.finalize(self, run.abandon)
         await self._wait_for(run, run.started, None)
@@ -128,6 +131,13 @@ class PContext(ABC):
             return
         self._run.stop(death_sig, timeout)
         await self._wait_for(self._run, self._run.finished, None, stopping=True)
+
+    def request_stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
+        """As ``close``, but without waiting for the end: for callbacks. Before ``start`` it makes that refuse."""
+        if self._run is None:
+            self._stop_requested = True
+        else:
+            self._run.stop(death_sig, timeout)
 
     def send_signal(self, sig: int, rank: int | None = None) -> None:
         """Send ``sig`` to ``rank`` and what it has started, or to every rank. This is no request to stop."""

@@ -1,0 +1,198 @@
+"""The ``aelastic`` command, as a user types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.ranks import wait_until_gone
+from tests.helpers.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNTS_INTERRUPTS = """
+import signal, sys, time, os
+seen = 0
+def count(*_):
+    global seen
+    seen += 1
+    print("interrupt", seen, "of pid", os.getpid(), flush=True)
+signal.signal(signal.SIGINT, count)
+print("ready", os.getpid(), flush=True)
+while {endless} or not seen:
+    time.sleep(0.01)
+time.sleep(0.2)
+print("seen", seen, flush=True)
+"""
+
+
+def aelastic(*args: str, env: dict[str, str] | None = None, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aelastic", *args],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    return tmp_path / "script.py"
+
+
+def test_help_teaches() -> None:
+    shown = aelastic("run", "--help")
+    assert shown.returncode == 0
+    assert "aelastic run --nproc-per-node 4 --tee 3 train.py" in shown.stdout
+
+
+def test_a_wrong_flag_suggests_the_right_one() -> None:
+    refused = aelastic("run", "--tea", "3", "x.py")
+    assert refused.returncode == 2
+    assert "--tee" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("run", "echo", "hello"), "--no-python"),
+        (("run", "-t", "4", "x.py"), "3 both"),
+        (("run", "--nproc-per-node", "0", "x.py"), "x>=1"),
+        (("run", "-m", "--no-python", "x"), "exclude each other"),
+        (("run", "--log-dir", __file__, __file__), "is a file"),
+        (("run", "--no-python", "no-such-program"), "rank 0: the program was not found"),
+    ],
+)
+def test_a_mistake_is_explained(args: tuple[str, ...], says: str) -> None:
+    refused = aelastic(*args)
+    assert refused.returncode in (1, 2)
+    assert says in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_ranks_are_shown_with_prefixes_and_get_torchruns_environment(script: Path) -> None:
+    names = (
+        "RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE ROLE_NAME ROLE_RANK ROLE_WORLD_SIZE "
+        "MASTER_ADDR TORCHELASTIC_RESTART_COUNT TORCHELASTIC_MAX_RESTARTS TORCHELASTIC_USE_AGENT_STORE"
+    )
+    script.write_text(f"import os, sys; print(*(os.environ[n] for n in {names.split()!r}), *sys.argv[1:])")
+    done = aelastic("run", "--nproc_per_node", "2", "--tee", "3", "--role", "job", str(script), "--flag", "-h")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        f"[job{rank}]:{rank} {rank} 2 2 0 1 job {rank} 2 127.0.0.1 0 0 False --flag -h" for rank in range(2)
+    ]
+
+
+def test_the_ranks_share_a_free_port(script: Path) -> None:
+    script.write_text("import os; print(os.environ['MASTER_PORT'], os.environ['TORCHELASTIC_RUN_ID'])")
+    done = aelastic("run", "--nproc-per-node", "3", "--tee", "1", str(script))
+    assert len({line.partition(":")[2] for line in done.stdout.splitlines()}) == 1
+
+
+def test_a_module_is_run(tmp_path: Path) -> None:
+    (tmp_path / "my_module.py").write_text("import sys; print('module', __name__, sys.argv[1:])")
+    done = aelastic("run", "-m", "my_module", "a", env={"PYTHONPATH": str(tmp_path)})
+    assert done.stdout == "module __main__ ['a']\n"
+
+
+def test_any_program_is_run() -> None:
+    assert aelastic("run", "--no-python", "echo", "-n", "hello").stdout == "hello"
+
+
+def test_the_first_failing_rank_gives_the_exit_status_and_the_reason(script: Path, tmp_path: Path) -> None:
+    script.write_text(
+        "import os, time\n"
+        "from aelastic.errors import record\n"
+        "@record\n"
+        "def main():\n"
+        "    if os.environ['RANK'] == '1':\n"
+        "        raise ValueError('no such luck')\n"
+        "    time.sleep(60)\n"
+        "main()\n"
+    )
+    logs = tmp_path / "logs"
+    failed = aelastic("run", "--nproc-per-node", "2", "--redirects", "3", "--log-dir", str(logs), str(script))
+    assert failed.returncode == 1
+    assert "aelastic: rank 1 exited with code 1: ValueError: no such luck" in failed.stderr
+    assert "in main" in failed.stderr  # the traceback
+    assert f"logs are in {logs}" in failed.stderr
+
+
+@pytest.mark.parametrize(("ending", "status"), [("exit 7", 7), ("kill -SEGV $$", 128 + signal.SIGSEGV)])
+def test_the_exit_status_is_the_ranks_own(ending: str, status: int) -> None:
+    assert aelastic("run", "--no-python", "sh", "-c", ending).returncode == status
+
+
+def test_the_last_lines_of_stderr_are_shown_without_an_error_file() -> None:
+    failed = aelastic("run", "--redirects", "3", "--no-python", "sh", "-c", "echo the cause >&2; exit 3")
+    assert "stderr    : the cause" in failed.stderr
+
+
+def test_one_ctrl_c_is_one_interrupt_for_each_rank_and_grace(script: Path) -> None:
+    script.write_text(COUNTS_INTERRUPTS.format(endless=False))
+    with Terminal("run", "--nproc-per-node", "2", "--tee", "3", str(script)) as terminal:
+        terminal.wait_for(b"ready", count=2)
+        terminal.press_ctrl_c()
+        assert terminal.wait() == 128 + signal.SIGINT
+    assert terminal.output.count(b"seen 1\r\n") == 2
+
+
+def test_a_second_ctrl_c_kills(script: Path) -> None:
+    script.write_text(COUNTS_INTERRUPTS.format(endless=True))
+    with Terminal("run", "--nproc-per-node", "2", "--tee", "3", str(script)) as terminal:
+        terminal.wait_for(b"ready", count=2)
+        terminal.press_ctrl_c()
+        terminal.wait_for(b"interrupt 1", count=2)
+        terminal.press_ctrl_c()
+        assert terminal.wait() == 128 + signal.SIGINT
+    assert b"seen" not in terminal.output
+    pids = [int(line.split()[-1]) for line in terminal.output.splitlines() if b"ready" in line]
+    assert all(wait_until_gone(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_to_the_command_reaches_the_ranks(script: Path, number: signal.Signals) -> None:
+    script.write_text(
+        "import signal, time\n"
+        f"signal.signal({int(number)}, lambda *_: (print('got it', flush=True), exit(0)))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with Terminal("run", "--tee", "3", str(script)) as terminal:
+        terminal.wait_for(b"ready")
+        terminal.process.send_signal(number)
+        assert terminal.wait() == 128 + number
+    assert b"got it" in terminal.output
+
+
+def test_an_ignored_hangup_stays_ignored(script: Path) -> None:
+    script.write_text("import time, os; print('ready', flush=True); time.sleep(0.3); print('went on')")
+    command = [sys.executable, "-m", "aelastic", "run", "--tee", "3", str(script)]
+    process = subprocess.Popen(["nohup", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert "went on" in process.stdout.read()
+    assert process.returncode == 0
+
+
+def test_a_closed_pipe_does_not_stop_the_ranks(script: Path, tmp_path: Path) -> None:
+    script.write_text("for number in range(20000): print('line', number)")
+    command = [sys.executable, "-m", "aelastic", "run", "--tee", "1", "--log-dir", str(tmp_path / "logs"), str(script)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    (log,) = (tmp_path / "logs").rglob("stdout.log")
+    assert log.read_text().endswith("line 19999\n")
