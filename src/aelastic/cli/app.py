@@ -24,16 +24,14 @@ _SETTINGS = {
 }
 
 
-class _Streams(click.ParamType):
-    name = "0-3|RANK:0-3,..."
+def _streams(ctx: click.Context, param: click.Parameter, value: str) -> Std | dict[int, Std]:
+    try:
+        return Std.from_str(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error} (0 none, 1 stdout, 2 stderr, 3 both)", ctx, param) from error
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, Std | dict):
-            return value
-        try:
-            return Std.from_str(value)
-        except ValueError as error:
-            self.fail(f"{error} (0 none, 1 stdout, 2 stderr, 3 both)", param, ctx)
+
+_STREAMS: dict[str, Any] = {"default": "0", "callback": _streams, "metavar": "0-3|RANK:0-3,..."}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,8 +44,8 @@ def app() -> None:
 @app.command(context_settings=_SETTINGS)
 @click.option("--nproc-per-node", default=1, show_default=True, type=click.IntRange(1), help="Number of ranks.")
 @click.option("--log-dir", type=click.Path(), help="Directory for the log files; a temporary one without it.")
-@click.option("-r", "--redirects", default="0", type=_Streams(), help="Streams that go to log files only.")
-@click.option("-t", "--tee", default="0", type=_Streams(), help="Streams that go to log files and are shown, prefixed.")
+@click.option("-r", "--redirects", **_STREAMS, help="Streams that go to log files only.")
+@click.option("-t", "--tee", **_STREAMS, help="Streams that go to log files and are shown, prefixed.")
 @click.option("--role", default="default", show_default=True, help="Name in front of the rank in [<role><rank>]:")
 @click.option(
     "--shutdown-timeout",

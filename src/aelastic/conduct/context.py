@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
+from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.run import Run, RunSpec
 from aelastic.decide.plan import plan_ranks
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
@@ -118,7 +119,8 @@ class PContext(ABC):
         Raises ``NotRunningError`` before ``start``.
         """
         run = self._started_run()
-        await self._wait_for(run, run.finished, None if timeout is None or timeout < 0 else timeout)
+        endless = timeout is None or timeout < 0 or timeout > LONGEST_WAIT
+        await self._wait_for(run, run.finished, None if endless else timeout)
         return run.finished.result() if run.finished.done() else None
 
     async def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
@@ -214,6 +216,8 @@ class PContext(ABC):
         self, run: Run, future: asyncio.Future[Any], timeout: float | None, *, stopping: bool = False
     ) -> None:
         """Wait for ``future``; when cancelled, stop the run (``stopping``: kill it) and leave when it is over."""
+        if run.loop is not asyncio.get_running_loop():
+            raise NotRunningError(f"{self.name!r} was started in another loop; use it there")
         try:
             if timeout is None:
                 while not future.done():
@@ -305,4 +309,4 @@ def _needles(filters: Sequence[str]) -> tuple[str, ...]:
 def _seconds(what: str, value: float) -> float:
     if not value >= 0:
         raise InvalidArgumentError(f"{what}: expected seconds, 0 or more, got {value!r}")
-    return float(value)
+    return min(float(value), LONGEST_WAIT)

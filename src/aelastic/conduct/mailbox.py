@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
+LONGEST_WAIT = 1e8  # seconds; uvloop cannot wait for an infinite time
+
 _T = TypeVar("_T")
 
 
@@ -34,7 +36,7 @@ class Mailbox(Generic[_T]):
     async def _wait(self, timeout: float | None) -> None:
         loop = asyncio.get_running_loop()
         self._reader = loop.create_future()
-        alarm = None if timeout is None else loop.call_later(max(timeout, 0.0), self._wake)
+        alarm = None if timeout is None else loop.call_later(min(max(timeout, 0.0), LONGEST_WAIT), self._wake)
         try:
             await self._reader
         finally:

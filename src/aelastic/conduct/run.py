@@ -79,9 +79,9 @@ class Run:
         self.spec = spec
         self.board = Board()
         self.dest: Destinations = LogsDest()
-        self._loop = asyncio.get_running_loop()
-        self.started: asyncio.Future[None] = self._loop.create_future()
-        self.finished: asyncio.Future[RunProcsResult] = self._loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = self.loop.create_future()
+        self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
         self._gang = Gang(
             len(spec.ranks),
             death_sig=spec.death_sig,
@@ -121,8 +121,8 @@ class Run:
         if self._task.done() or os.getpid() != self._owner_pid:
             return
         warnings.warn(f"run {self.spec.name!r} was dropped without being closed", ResourceWarning, stacklevel=2)
-        if self._loop.is_running():
-            self._loop.call_soon_threadsafe(self.stop)
+        if self.loop.is_running():
+            self.loop.call_soon_threadsafe(self.stop)
         else:
             self._stop_blocking()
 
@@ -152,10 +152,18 @@ class Run:
             await self._supervise()
             result = await self._conclude()
             await self._release()
-        finally:
-            for rank in self._alive():  # only when something above was broken by force
+        except (
+            BaseException
+        ) as broken:  # a KeyboardInterrupt in this task, or a fault of ours: nobody may wait for ever
+            for rank in self._alive():
                 self._processes[rank].family.signal(signal.SIGKILL)
-        self._report(result, error)
+            self._fail(broken)
+            raise
+        if error is None:
+            self.board.close(RunFinished(result, self._wall(time.monotonic())))
+            self.finished.set_result(result)
+        else:
+            self._fail(error)
 
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
@@ -215,7 +223,7 @@ class Run:
             process = await launch(command, partial(self._exited, rank))
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
-            raise type(error)(error.errno, text, self.spec.program) from error
+            raise OSError(error.errno, text, self.spec.program) from error
         self._gang.started(rank)
         self._processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
@@ -298,15 +306,12 @@ class Run:
             await self._off_loop(release)
         self._executor.shutdown(wait=False)
 
-    def _report(self, result: RunProcsResult, error: Exception | None) -> None:
-        if error is None:
-            self.board.close(RunFinished(result, self._wall(time.monotonic())))
-            self.finished.set_result(result)
-            return
+    def _fail(self, error: BaseException) -> None:
         self.board.close(None)
         for future in (self.started, self.finished):
-            future.set_exception(error)
-            future.exception()  # whoever asks for it gets it; nobody has to
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # whoever asks for it gets it; nobody has to
 
     def _stop_blocking(self) -> None:
         """The same ladder where no loop runs any more."""
@@ -331,7 +336,7 @@ class Run:
         return OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
 
     async def _off_loop(self, function: Callable[[], _T]) -> _T:
-        return await self._loop.run_in_executor(self._executor, function)
+        return await self.loop.run_in_executor(self._executor, function)
 
     def _wall(self, at: float) -> float:
         return self._epoch + at

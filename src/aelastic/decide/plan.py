@@ -103,8 +103,8 @@ def check_env(rank: int, env: Mapping[str, str]) -> dict[str, str]:
             raise InvalidArgumentError(f"envs[{rank}]: {key!r} cannot be the name of an environment variable")
         if not isinstance(value, str):
             raise InvalidArgumentError(f"envs[{rank}][{key!r}]: expected a str, got {type(value).__name__}")
-        if "\0" in value:
-            raise InvalidArgumentError(f"envs[{rank}][{key!r}]: the value contains a NUL character")
+        _check_text(f"envs[{rank}] key {key!r}", key)
+        _check_text(f"envs[{rank}][{key!r}]", value)
     return dict(env)
 
 
@@ -117,9 +117,17 @@ def _arguments(rank: int, args: Sequence[Any]) -> tuple[str, ...]:
     for index, arg in enumerate(args):
         if isinstance(arg, bytes):
             raise InvalidArgumentError(f"args[{rank}][{index}]: expected text, got bytes; decode it with os.fsdecode")
-        if "\0" in str(arg):
-            raise InvalidArgumentError(f"args[{rank}][{index}]: the argument contains a NUL character")
+        _check_text(f"args[{rank}][{index}]", str(arg))
     return tuple(map(str, args))
+
+
+def _check_text(what: str, text: str) -> None:
+    if "\0" in text:
+        raise InvalidArgumentError(f"{what}: the text contains a NUL character")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"{what}: the text cannot be encoded for the system ({error.reason})") from error
 
 
 def _plan_stream(rank: int, stream: Std, path: str, tee_path: str) -> StreamPlan:

@@ -78,5 +78,6 @@ def _traceback(failure: ProcessFailure) -> str:
     if isinstance(failure.message, str):
         return failure.message
     info = failure.message.get("extraInfo")
-    text = info.get("py_callstack") if isinstance(info, dict) else None
-    return str(text or failure.message.get("message", "")).replace("\n", "\n  ")
+    candidates = (info.get("py_callstack") if isinstance(info, dict) else None, failure.message.get("message"))
+    text = next((text for text in candidates if isinstance(text, str) and text), NOT_AVAILABLE)
+    return text.replace("\n", "\n  ")

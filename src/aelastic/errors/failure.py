@@ -47,8 +47,11 @@ class ProcessFailure:
         return _signal_name(-self.exitcode) if self.exitcode < 0 else NOT_AVAILABLE
 
     def timestamp_isoformat(self) -> str:
-        """``timestamp`` as local time, ``YYYY-MM-DD_HH:MM:SS``."""
-        return datetime.fromtimestamp(self.timestamp).isoformat(sep="_")
+        """``timestamp`` as local time, ``YYYY-MM-DD_HH:MM:SS``; ``"<N/A>"`` for what is no date (a file said so)."""
+        try:
+            return datetime.fromtimestamp(self.timestamp).isoformat(sep="_")
+        except (ValueError, OverflowError, OSError):
+            return NOT_AVAILABLE
 
     def _describe_exit(self) -> str:
         if self.exitcode < 0:

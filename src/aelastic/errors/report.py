@@ -41,7 +41,7 @@ def parse_report(content: bytes) -> Report | Unreadable:
 
 
 def _seconds(value: object) -> int | None:
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     try:
         return int(float(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import aiofiles
@@ -28,10 +29,11 @@ class LogFile:
         self.size = 0  # bytes in the file
         self.lost = 0  # bytes that are not
         self._file = file
+        self._regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         self._writing = asyncio.Lock()  # several streams may share a file
 
     async def write(self, block: bytes) -> int | None:
-        """Append ``block``; the offset at which it begins, or None when the file has not taken all of it."""
+        """Append ``block``; the offset to read it back from, or None when it cannot be read back."""
         async with self._writing:
             start, rest = self.size, memoryview(block)
             while rest:
@@ -42,7 +44,7 @@ class LogFile:
                     return None
                 self.size += written
                 rest = rest[written:]
-            return start
+            return start if self._regular else None
 
     async def close(self) -> None:
         """Close the file. A disk that refuses even that is reported."""
@@ -63,4 +65,5 @@ async def create_log_file(path: str, executor: Executor) -> LogFile:
 
 
 def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    """Appending, since a file that somebody else empties meanwhile must not get a hole."""
+    return os.open(path, flags | os.O_APPEND, 0o600)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import sys
+import termios
 
 BLOCK = 64 * 1024  # the capacity of a pipe on Linux: a larger read finds no more
 
@@ -39,7 +42,7 @@ class Pipe:
 
     def end_soon(self) -> None:
         """Let ``read`` give what is in the pipe now, and then end."""
-        self._allowance = BLOCK
+        self._allowance = _waiting(self._read_end)
         self._wake()
 
     def close_write_end(self) -> None:
@@ -67,3 +70,8 @@ class Pipe:
     def _wake(self) -> None:
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
+
+
+def _waiting(pipe: int) -> int:
+    """How many bytes are in ``pipe``; a rank may have enlarged it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

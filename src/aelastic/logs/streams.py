@@ -113,7 +113,7 @@ class Streams:
 
     def lost_bytes(self) -> dict[str, int]:
         """Log file to the number of bytes that it could not take."""
-        return {path: file.lost for path, file in self._files.items() if file.lost}
+        return {file.path: file.lost for file in self._files.values() if file.lost}
 
     def last_lines(self, rank: int, std: Std, count: int) -> str:
         """The last ``count`` captured lines of one stream."""
@@ -143,9 +143,10 @@ class Streams:
         )
 
     async def _open_file(self, path: str) -> LogFile:
-        if path not in self._files:
-            self._files[path] = await create_log_file(path, self._options.executor)
-        return self._files[path]
+        file = os.path.realpath(path)  # several streams may share one, by whatever name
+        if file not in self._files:
+            self._files[file] = await create_log_file(path, self._options.executor)
+        return self._files[file]
 
     def _console(self, std: Std) -> Console:
         if std not in self._consoles:
