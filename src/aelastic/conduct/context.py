@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import weakref
 from abc import ABC, abstractmethod
@@ -82,7 +83,7 @@ class PContext(ABC):
             ranks=plan_ranks(name, args, envs, log_line_prefixes),
             logs_specs=DefaultLogsSpecs() if logs_specs is None else logs_specs,
             filters={std: _needles(needles) for std, needles in filters.items() if needles},
-            death_sig=death_sig,
+            death_sig=_signal("death_sig", death_sig),
             shutdown_timeout=_seconds("shutdown_timeout", shutdown_timeout),
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
@@ -105,7 +106,8 @@ class PContext(ABC):
         if self._stop_requested:
             raise NotRunningError(f"{self.name!r} was told to stop before it was started")
         self._run = run = Run(self._spec)
-        weakref.finalize(self, run.abandon)
+        finalizer = weakref.finalize(self, run.abandon)
+        run.finished.add_done_callback(lambda _: finalizer.detach())  # its error may hold us by a traceback
         await self._wait_for(run, run.started, None)
         run.started.result()
         return self
@@ -129,21 +131,24 @@ class PContext(ABC):
         Returns when every process is gone (or was given up, see ``RunProcsResult.abandoned``). Can be called at any
         time, by several tasks, and again. Cancelling skips the rest of the grace.
         """
+        sig, grace = _stop_options(death_sig, timeout)
         if self._run is None:
             return
-        self._run.stop(death_sig, timeout)
+        self._run.stop(sig, grace)
         await self._wait_for(self._run, self._run.finished, None, stopping=True)
 
     def request_stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """As ``close``, but without waiting for the end: for callbacks. Before ``start`` it makes that refuse."""
+        sig, grace = _stop_options(death_sig, timeout)
         if self._run is None:
             self._stop_requested = True
         else:
-            self._run.stop(death_sig, timeout)
+            self._run.stop(sig, grace)
 
     def send_signal(self, sig: int, rank: int | None = None) -> None:
         """Send ``sig`` to ``rank`` and what it has started, or to every rank. This is no request to stop."""
         run = self._started_run()
+        _signal("sig", sig)
         if rank is not None and not 0 <= rank < self.nprocs:
             raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
         run.send_signal(sig, rank)
@@ -218,20 +223,27 @@ class PContext(ABC):
         """Wait for ``future``; when cancelled, stop the run (``stopping``: kill it) and leave when it is over."""
         if run.loop is not asyncio.get_running_loop():
             raise NotRunningError(f"{self.name!r} was started in another loop; use it there")
+        # An anyio scope cancels what is in it again and again: what made us stop is not also a reason to hurry.
+        known = stopping and anyio.current_effective_deadline() == -math.inf
         try:
-            if timeout is None:
-                while not future.done():
-                    await asyncio.wait({future})
-            else:
-                await asyncio.wait({future}, timeout=timeout)
+            with anyio.CancelScope(shield=known):
+                await _until_done(future, timeout)
         except asyncio.CancelledError:
             if stopping:
                 run.kill()
             else:
                 run.stop()
-            with anyio.CancelScope(shield=True):  # an anyio scope would cancel us again and again
+            with anyio.CancelScope(shield=True):
                 await _outlast(run)
             raise
+
+
+async def _until_done(future: asyncio.Future[Any], timeout: float | None) -> None:
+    if timeout is not None:
+        await asyncio.wait({future}, timeout=timeout)
+        return
+    while not future.done():
+        await asyncio.wait({future})
 
 
 async def _outlast(run: Run) -> None:
@@ -304,6 +316,19 @@ def _needles(filters: Sequence[str]) -> tuple[str, ...]:
     if isinstance(filters, str):
         raise InvalidArgumentError(f"duplicate filters: expected a list of strings; for one write [{filters!r}]")
     return tuple(filters)
+
+
+def _stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | None, float | None]:
+    return (
+        None if death_sig is None else _signal("death_sig", death_sig),
+        None if timeout is None else _seconds("timeout", timeout),
+    )
+
+
+def _signal(what: str, number: int) -> int:
+    if not isinstance(number, int) or number not in signal.valid_signals():
+        raise InvalidArgumentError(f"{what}: expected the number of a signal, got {number!r}")
+    return number
 
 
 def _seconds(what: str, value: float) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +44,7 @@ logger = logging.getLogger("aelastic")
 
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _STDERR_TAIL_LINES = 20
+_PATIENCE = 5.0
 _STATES = {
     None: RankState.PENDING,
     Step.RUNNING: RankState.RUNNING,
@@ -120,11 +123,13 @@ class Run:
         """The context is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
         if self._task.done() or os.getpid() != self._owner_pid:
             return
-        warnings.warn(f"run {self.spec.name!r} was dropped without being closed", ResourceWarning, stacklevel=2)
-        if self.loop.is_running():
-            self.loop.call_soon_threadsafe(self.stop)
-        else:
+        if not self.loop.is_running():
             self._stop_blocking()
+        elif threading.main_thread().is_alive():
+            self.loop.call_soon_threadsafe(self.stop)
+        else:  # the interpreter ends, and with it the daemon thread that the loop runs in
+            self._stop_from_outside()
+        warnings.warn(f"run {self.spec.name!r} was dropped without being closed", ResourceWarning, stacklevel=2)
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
@@ -152,11 +157,8 @@ class Run:
             await self._supervise()
             result = await self._conclude()
             await self._release()
-        except (
-            BaseException
-        ) as broken:  # a KeyboardInterrupt in this task, or a fault of ours: nobody may wait for ever
-            for rank in self._alive():
-                self._processes[rank].family.signal(signal.SIGKILL)
+        except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
+            self._kill_the_rest()
             self._fail(broken)
             raise
         if error is None:
@@ -194,7 +196,12 @@ class Run:
         await self._off_loop(self._check_programs)
         paths = {Std.OUT: self.dest.filtered_stdout, Std.ERR: self.dest.filtered_stderr}
         filters = {std: (paths[std], needles) for std, needles in self.spec.filters.items() if paths[std]}
-        await self.streams.open(plans, filters)
+        try:
+            await self.streams.open(plans, filters)
+        except OSError as error:
+            whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
+            text = f"{whose}: the output cannot be captured: {error.strerror}"
+            raise OSError(error.errno, text, error.filename) from error
 
     def _rank_env(self, plan: RankPlan, env: dict[str, str]) -> dict[str, str]:
         """What a rank's environment adds. What ``reify`` set as the error file counts, else what its dest names."""
@@ -220,7 +227,7 @@ class Run:
             self.streams.descriptor(rank, Std.ERR),
         )
         try:
-            process = await launch(command, partial(self._exited, rank))
+            process = await launch(command, partial(self._exited, rank), time.monotonic)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
             raise OSError(error.errno, text, self.spec.program) from error
@@ -229,9 +236,8 @@ class Run:
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
 
-    def _exited(self, rank: int, exitcode: int) -> None:
-        """The kernel says so: stamp it at once."""
-        self._mailbox.put(partial(self._end, rank, exitcode, time.monotonic()))
+    def _exited(self, rank: int, exitcode: int, at: float) -> None:
+        self._mailbox.put(partial(self._end, rank, exitcode, at))
 
     def _end(self, rank: int, exitcode: int, at: float) -> list[Action]:
         if self._gang.finished:
@@ -303,27 +309,54 @@ class Run:
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
-            await self._off_loop(release)
+            try:
+                await self._off_loop(release)
+            except Exception:
+                logger.exception("the logs specs of run %r could not be released", self.spec.name)
         self._executor.shutdown(wait=False)
 
     def _fail(self, error: BaseException) -> None:
         self.board.close(None)
         for future in (self.started, self.finished):
-            if not future.done():
+            if not future.done() and not self.loop.is_closed():
                 future.set_exception(error)
                 future.exception()  # whoever asks for it gets it; nobody has to
+
+    def _stop_from_outside(self) -> None:
+        """The same ladder, performed by the loop's own thread, while this one waits."""
+        grace = 2 * self.spec.shutdown_timeout + self.spec.drain_timeout + _PATIENCE
+        try:
+            with contextlib.suppress(Exception):
+                asyncio.run_coroutine_threadsafe(self._stop_and_wait(), self.loop).result(grace)
+        finally:
+            self._kill_the_rest()
+
+    async def _stop_and_wait(self) -> None:
+        self.stop()
+        await asyncio.wait({self.finished})
 
     def _stop_blocking(self) -> None:
         """The same ladder where no loop runs any more."""
         self._perform(self._gang.stop_asked(time.monotonic()))
-        while alive := self._alive():
-            due = self._gang.next_deadline
-            timeout = max(0.0, (due or 0.0) - time.monotonic())
-            ends = wait_for_ends({rank: self._processes[rank].pid for rank in alive}, timeout)
-            for rank, exitcode in ends.items():
-                self._processes[rank].family.sweep()
-                self._perform(self._gang.exited(rank, exitcode, time.monotonic()))
-            self._perform(self._gang.deadline(time.monotonic()))
+        try:
+            while alive := self._alive():
+                self._wait_blocking(alive)
+        finally:
+            self._kill_the_rest()  # a Ctrl-C has interrupted us
+
+    def _wait_blocking(self, alive: list[int]) -> None:
+        due = self._gang.next_deadline
+        timeout = max(0.0, (due or 0.0) - time.monotonic())
+        ends = wait_for_ends({rank: self._processes[rank].pid for rank in alive}, timeout)
+        for rank, exitcode in ends.items():
+            self._processes[rank].family.sweep()
+            self._perform(self._gang.exited(rank, exitcode, time.monotonic()))
+        self._perform(self._gang.deadline(time.monotonic()))
+
+    def _kill_the_rest(self) -> None:
+        """Where no time is left for the ladder."""
+        for rank in self._alive():
+            self._processes[rank].family.signal(signal.SIGKILL)
 
     def _alive(self) -> list[int]:
         over = (Step.GONE, Step.ABANDONED)
@@ -336,10 +369,18 @@ class Run:
         return OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
 
     async def _off_loop(self, function: Callable[[], _T]) -> _T:
-        return await self.loop.run_in_executor(self._executor, function)
+        return await self.loop.run_in_executor(self._executor, partial(_call, function))
 
     def _wall(self, at: float) -> float:
         return self._epoch + at
+
+
+def _call(function: Callable[[], _T]) -> _T:
+    """A ``StopIteration`` of a user's would get lost on its way out of the thread, and hang who waits."""
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError(f"{function} raised StopIteration") from error
 
 
 def _leave_it_to_the_owner() -> None:

@@ -75,7 +75,8 @@ class Gang:
         ladder.gone()
         end = self.ends[rank] = End(exitcode, at, collateral=asked_at is not None and at >= asked_at)
         if end.is_cause and not self.stopping:
-            self._stop_at = at + self._failure_grace if self._stop_at is None else self._stop_at
+            stop_at = at + self._failure_grace
+            self._stop_at = stop_at if self._stop_at is None else min(self._stop_at, stop_at)
         return self._proceed(at)
 
     def stop_asked(self, at: float, death_sig: int | None = None, timeout: float | None = None) -> list[Action]:
@@ -93,7 +94,7 @@ class Gang:
     def next_deadline(self) -> float | None:
         """When ``deadline`` must be called at the latest; None when only an exit or a request can change anything."""
         waiting = [ladder.deadline for _, ladder in self._alive()]
-        if not self.stopping:
+        if not (self.stopping or self.finished):
             waiting.append(self._stop_at)
         return min((at for at in waiting if at is not None), default=None)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import signal
 from enum import Enum
 
-_SHORTEST_REAPING = 0.5
+_SHORTEST_REAPING, _LONGEST_REAPING = 0.5, 60.0
 
 
 class Step(Enum):
@@ -77,5 +77,6 @@ class Ladder:
 
     def _kill(self, at: float) -> int:
         # How long a killed process may take to vanish grows with its size; so does the grace people give it.
-        self.step, self.deadline = Step.KILLING, at + max(_SHORTEST_REAPING, self._grace / 6)
+        reaping = min(max(_SHORTEST_REAPING, self._grace / 6), _LONGEST_REAPING)
+        self.step, self.deadline = Step.KILLING, at + reaping
         return signal.SIGKILL

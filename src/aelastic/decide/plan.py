@@ -66,7 +66,10 @@ def plan_ranks(
     prefixes = log_line_prefixes or {}
     return tuple(
         RankPlan(
-            rank, _arguments(rank, args[rank]), check_env(rank, envs[rank]), prefixes.get(rank, f"[{name}{rank}]:")
+            rank,
+            _arguments(rank, args[rank]),
+            check_env(rank, envs[rank]),
+            _prefix(rank, prefixes.get(rank, f"[{name}{rank}]:")),
         )
         for rank in range(nprocs)
     )
@@ -88,6 +91,8 @@ def plan_streams(dest: Destinations, nprocs: int) -> tuple[StreamPlan, ...]:
 
 def check_ranks(what: str, by_rank: Mapping[int, object], nprocs: int) -> None:
     """Raise ``InvalidRanksError`` unless ``by_rank`` holds exactly the ranks 0 to ``nprocs`` - 1."""
+    if not isinstance(by_rank, Mapping):
+        raise InvalidArgumentError(f"{what}: expected a mapping such as {{0: ...}}, got {type(by_rank).__name__}")
     missing = sorted(set(range(nprocs)) - set(by_rank))
     extra = sorted(set(by_rank) - set(range(nprocs)), key=str)
     if missing or extra:
@@ -98,6 +103,8 @@ def check_ranks(what: str, by_rank: Mapping[int, object], nprocs: int) -> None:
 
 def check_env(rank: int, env: Mapping[str, str]) -> dict[str, str]:
     """A copy of ``env`` that a process can be given. Raises ``InvalidArgumentError``."""
+    if not isinstance(env, Mapping):
+        raise InvalidArgumentError(f"envs[{rank}]: expected a mapping of str to str, got {type(env).__name__}")
     for key, value in env.items():
         if not isinstance(key, str) or not key or "=" in key or "\0" in key:
             raise InvalidArgumentError(f"envs[{rank}]: {key!r} cannot be the name of an environment variable")
@@ -109,16 +116,22 @@ def check_env(rank: int, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _arguments(rank: int, args: Sequence[Any]) -> tuple[str, ...]:
-    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
+    if isinstance(args, str | bytes | bytearray) or not isinstance(args, Sequence):
         raise InvalidArgumentError(
             f"args[{rank}]: expected a tuple of arguments, got {type(args).__name__}; "
             f"for one argument write ({args!r},)"
         )
     for index, arg in enumerate(args):
-        if isinstance(arg, bytes):
+        if isinstance(arg, bytes | bytearray):
             raise InvalidArgumentError(f"args[{rank}][{index}]: expected text, got bytes; decode it with os.fsdecode")
         _check_text(f"args[{rank}][{index}]", str(arg))
     return tuple(map(str, args))
+
+
+def _prefix(rank: int, prefix: str) -> str:
+    if not isinstance(prefix, str):
+        raise InvalidArgumentError(f"log_line_prefixes[{rank}]: expected a str, got {type(prefix).__name__}")
+    return prefix
 
 
 def _check_text(what: str, text: str) -> None:

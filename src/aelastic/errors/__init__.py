@@ -31,18 +31,19 @@ __all__ = [
     "record",
 ]
 
-__getattr__ = lazily(
-    __name__,
-    {
-        "aelastic.errors.base": (
-            "AelasticError",
-            "InvalidArgumentError",
-            "InvalidRanksError",
-            "NotRunningError",
-            "SignalException",
-        ),
-        "aelastic.errors.child_failed": ("ChildFailedError",),
-        "aelastic.errors.failure": ("ProcessFailure",),
-        "aelastic.errors.handler": ("ErrorHandler", "get_error_handler", "record"),
-    },
-)
+if not TYPE_CHECKING:  # to a type checker, a name that is not in the list above is an error
+    __getattr__ = lazily(
+        __name__,
+        {
+            "aelastic.errors.base": (
+                "AelasticError",
+                "InvalidArgumentError",
+                "InvalidRanksError",
+                "NotRunningError",
+                "SignalException",
+            ),
+            "aelastic.errors.child_failed": ("ChildFailedError",),
+            "aelastic.errors.failure": ("ProcessFailure",),
+            "aelastic.errors.handler": ("ErrorHandler", "get_error_handler", "record"),
+        },
+    )

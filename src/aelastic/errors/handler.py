@@ -7,10 +7,10 @@ import functools
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -42,7 +42,7 @@ class ErrorHandler:
             "py_callstack": "".join(told.format()),
             "timestamp": str(now // 1_000_000_000),
             "timestamp_ns": now,
-            "notes": [str(note) for note in getattr(e, "__notes__", ())],
+            "notes": _notes(e),
         }
         self._write({"message": {"message": f"{type(e).__name__}: {told}", "extraInfo": info}})
 
@@ -56,10 +56,10 @@ class ErrorHandler:
         else:
             _warn("no place for error code %s in %s", error_code, rootcause_error_file)
 
-    def dump_error_file(self, rootcause_error_file: str, error_code: int = 0) -> None:
+    def dump_error_file(self, rootcause_error_file: str, error_code: int = 0) -> bool:
         """Copy a child's error file to this process's own, with ``error_code`` set when it is not 0.
 
-        A child's file that cannot be read is left out with a warning: the original error goes on its way.
+        False, and a warning, when the child's file cannot be read: there is nothing to hand on.
         """
         import json
 
@@ -68,10 +68,11 @@ class ErrorHandler:
                 data = json.load(file)
         except (OSError, ValueError, RecursionError) as error:
             _warn("cannot copy the error file %s: %s", rootcause_error_file, error)
-            return
+            return False
         if error_code and isinstance(data, dict):
             self.override_error_code_in_rootcause_data(rootcause_error_file, data, error_code)
         self._write(data)
+        return True
 
     def _write(self, data: object) -> None:
         path = os.environ.get("TORCHELASTIC_ERROR_FILE")
@@ -87,7 +88,23 @@ def get_error_handler() -> ErrorHandler:
     return ErrorHandler()
 
 
-def record(fn: Callable[_P, _R], error_handler: ErrorHandler | None = None) -> Callable[_P, _R | None]:
+@overload
+def record(  # type: ignore[overload-overlap]  # what never returns would pass for any of these
+    fn: Callable[_P, NoReturn], error_handler: ErrorHandler | None = None
+) -> Callable[_P, None]: ...
+
+
+@overload
+def record(
+    fn: Callable[_P, Coroutine[Any, Any, _R]], error_handler: ErrorHandler | None = None
+) -> Callable[_P, Coroutine[Any, Any, _R | None]]: ...
+
+
+@overload
+def record(fn: Callable[_P, _R], error_handler: ErrorHandler | None = None) -> Callable[_P, _R | None]: ...
+
+
+def record(fn: Callable[_P, Any], error_handler: ErrorHandler | None = None) -> Callable[_P, Any]:
     """Decorate the entry point of a rank so that its exception reaches the supervisor through the error file.
 
     The exception goes on its way. ``SystemExit`` with 0 or None becomes a plain return of None, another exit code
@@ -97,7 +114,7 @@ def record(fn: Callable[_P, _R], error_handler: ErrorHandler | None = None) -> C
     handler = error_handler or get_error_handler()
 
     @functools.wraps(fn)
-    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> Any:
         handler.initialize()
         try:
             return fn(*args, **kwargs)
@@ -107,17 +124,22 @@ def record(fn: Callable[_P, _R], error_handler: ErrorHandler | None = None) -> C
             raise
 
     @functools.wraps(fn)
-    async def async_wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+    async def async_wrapper(*args: _P.args, **kwargs: _P.kwargs) -> Any:
         handler.initialize()
         try:
-            return cast("_R", await cast("Any", fn(*args, **kwargs)))
+            return await fn(*args, **kwargs)
         except (SystemExit, Exception) as error:
             if _is_clean(error, handler):
                 return None
             raise
 
-    is_async = getattr(getattr(fn, "__code__", None), "co_flags", 0) & _CO_COROUTINE
-    return cast("Callable[_P, _R | None]", async_wrapper) if is_async else wrapper
+    return async_wrapper if _is_async(fn) else wrapper
+
+
+def _is_async(fn: Any) -> bool:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return bool(getattr(getattr(fn, "__code__", None), "co_flags", 0) & _CO_COROUTINE)
 
 
 def _is_clean(error: SystemExit | Exception, handler: ErrorHandler) -> bool:
@@ -126,11 +148,19 @@ def _is_clean(error: SystemExit | Exception, handler: ErrorHandler) -> bool:
         return error.code in (0, None)
     first_failure = getattr(error, "get_first_failure", None)  # ChildFailedError, ours or torch's
     failure = first_failure()[1] if first_failure else None
-    if failure is not None and os.path.isfile(failure.error_file):
-        handler.dump_error_file(failure.error_file, failure.exitcode)
-    else:
+    copied = (
+        failure is not None
+        and os.path.isfile(failure.error_file)
+        and handler.dump_error_file(failure.error_file, failure.exitcode)
+    )
+    if not copied:
         handler.record_exception(error)
     return False
+
+
+def _notes(error: BaseException) -> list[str]:
+    notes = getattr(error, "__notes__", None)  # anybody may have put anything there
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def _replace(path: str, data: object) -> None:
@@ -143,9 +173,13 @@ def _replace(path: str, data: object) -> None:
     except FileNotFoundError:
         pass
     temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(data, file)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+            json.dump(data, file)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):  # the disk is full
+            os.remove(temporary)
 
 
 def _warn(text: str, *values: object) -> None:

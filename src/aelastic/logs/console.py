@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import select
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aelastic.decide.lines import Interleaver, LineAssembler, Piece
+from aelastic.logs.destinations import takes_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aelastic.logs.destinations import Destination
+
 logger = logging.getLogger("aelastic")
 
 MEMORY = 4 * 1024 * 1024
+_OVERHEAD = 128  # what a block takes beside its bytes, roughly
 _READ = 256 * 1024
+_PIECE = 64 * 1024  # written at once
+_LAST_PIECE = 4096  # the same while somebody waits to see the console move
 
 
 @dataclass(slots=True)
@@ -36,51 +41,56 @@ class _InFile:
 
 
 _Segment: TypeAlias = "bytes | _InFile"
+_END = b""  # the segment at the end of a stream
 
 
-class Destination(Protocol):
-    """Where a console writes to. ``write`` may block, and raises ``OSError`` or ``ValueError`` once closed."""
+class Assembler(Protocol):
+    """What a ``LineAssembler`` does; another one may leave lines out."""
 
-    def write(self, data: bytes) -> None:
-        """Write all of ``data``."""
+    def feed(self, data: bytes, at: float) -> Piece:
+        """Take bytes that were read at ``at``; give what can be shown now."""
 
-    def close(self) -> None:
-        """Give up what was acquired."""
+    def finish(self) -> Piece:
+        """The stream is over: give what was held back."""
 
 
 class ConsoleStream:
-    """One stream of one rank on the console. ``path`` is its log file."""
+    """One stream of one rank on the console. ``path`` is its log file. After its end it can begin anew."""
 
-    def __init__(self, console: Console, prefix: str, path: str) -> None:
+    def __init__(self, console: Console, prefix: str, path: str, assembler: Callable[[], Assembler]) -> None:
         self.prefix = prefix.encode()
         self.path = path
         self.segments: deque[_Segment] = deque()
-        self.assembler = LineAssembler()
         self.at = 0.0
         self.queued = False
-        self.ended = False
         self._console = console
+        self._make_assembler = assembler
+        self.begin()
+
+    def begin(self) -> None:
+        """Expect the first line. For the console."""
+        self.assembler = self._make_assembler()
 
     def show(self, block: bytes, at: float, start: int | None) -> None:
-        """Show ``block``, read at ``at``; it is in the log file from byte ``start`` on, or not at all (None)."""
+        """Show ``block``, read at ``at``; it can be read back from byte ``start`` of the log file, or not (None)."""
         self._console.add(self, block, at, start)
 
     def end(self) -> None:
         """The stream is over: show an unfinished line."""
-        self._console.end(self)
+        self._console.add(self, _END, self.at, None)
 
 
 class Console:
     """A thread that shows whole lines of many streams on one destination, each stream in order."""
 
     def __init__(self, destination: Destination) -> None:
+        self.shown = 0  # bytes
         self.skipped = 0  # bytes that could not be shown
         self._destination = destination
         self._interleaver = Interleaver()
         self._changed = threading.Condition()
         self._ready: deque[ConsoleStream] = deque()  # streams with something to show, each once
         self._in_memory = 0
-        self._written = 0
         self._closing = False
         self._broken = False
         self._loop = asyncio.get_running_loop()
@@ -88,47 +98,48 @@ class Console:
         self._thread = threading.Thread(target=self._work, name="aelastic-console", daemon=True)
         self._thread.start()
 
-    def stream(self, prefix: str, path: str) -> ConsoleStream:
+    def stream(self, prefix: str, path: str, assembler: Callable[[], Assembler] = LineAssembler) -> ConsoleStream:
         """A stream whose lines begin with ``prefix`` and whose bytes are in the file at ``path``."""
-        return ConsoleStream(self, prefix, path)
+        return ConsoleStream(self, prefix, path, assembler)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether as much as ``MEMORY / 2`` bytes can be added without a log file to read them back from."""
+        return self._in_memory <= MEMORY / 2
 
     def add(self, stream: ConsoleStream, block: bytes, at: float, start: int | None) -> None:
         """Queue ``block`` of ``stream``."""
         with self._changed:
             stream.at = at
-            if self._in_memory + len(block) <= MEMORY:
-                self._in_memory += len(block)
+            if block == _END or self._in_memory + len(block) + _OVERHEAD <= MEMORY:
+                self._in_memory += len(block) + _OVERHEAD
                 stream.segments.append(block)
             elif start is None:
                 self.skipped += len(block)
             else:
                 _extend(stream.segments, start, start + len(block))
-            self._make_ready(stream)
-
-    def end(self, stream: ConsoleStream) -> None:
-        """Queue the end of ``stream``."""
-        with self._changed:
-            stream.ended = True
-            self._make_ready(stream)
+            if stream.segments and not stream.queued:
+                stream.queued = True
+                self._ready.append(stream)
+                self._changed.notify()
 
     async def close(self, patience: float) -> None:
         """Show what is queued, and end. A console that takes nothing for ``patience`` seconds is given up."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        written = -1
-        while not self._ended.done() and written != self._written:
-            written = self._written
-            await asyncio.wait({self._ended}, timeout=patience)
-        if not self._ended.done():
+        if not await wait_while_moving(self._ended, lambda: self.shown, patience):
             self._broken = True
-            logger.error("the console is stuck; what it did not show is in the log files")
+            threading.Thread(target=self._complain, name="aelastic-console-stuck", daemon=True).start()
+            await asyncio.wait({self._ended}, timeout=patience)
+        elif self.skipped and not self._broken:
+            logger.warning("%d bytes were not shown on the console", self.skipped)
 
-    def _make_ready(self, stream: ConsoleStream) -> None:
-        if not stream.queued:
-            stream.queued = True
-            self._ready.append(stream)
-            self._changed.notify()
+    def _complain(self) -> None:
+        """Log in a thread, since the log may lead to the same console. If nobody would ever see it, do not."""
+        if logger.hasHandlers() or takes_more(sys.stderr):
+            logger.error("the console is stuck; what it did not show is in the log files")
+        _call_unless_closed(self._loop, self._report_end)
 
     def _work(self) -> None:
         while (work := self._next()) is not None:
@@ -148,21 +159,22 @@ class Console:
                     return None
                 self._changed.wait()
             stream = self._ready.popleft()
-            segment = stream.segments.popleft() if stream.segments else b""
+            segment = stream.segments.popleft()
             stream.queued = bool(stream.segments)
             if stream.queued:
                 self._ready.append(stream)
             if isinstance(segment, bytes):
-                self._in_memory -= len(segment)
+                self._in_memory -= len(segment) + _OVERHEAD
             return stream, segment
 
     def _show(self, stream: ConsoleStream, segment: _Segment) -> None:
-        if isinstance(segment, bytes):
-            self._write(stream, stream.assembler.feed(segment, stream.at))
-        else:
+        if isinstance(segment, _InFile):
             self._show_file(stream, segment)
-        if stream.ended and not stream.segments:
+        elif segment == _END:
             self._write(stream, stream.assembler.finish())
+            stream.begin()
+        else:
+            self._write(stream, stream.assembler.feed(segment, stream.at))
 
     def _show_file(self, stream: ConsoleStream, part: _InFile) -> None:
         try:
@@ -176,17 +188,18 @@ class Console:
         self.skipped += part.stop - part.start  # somebody has truncated or removed the file
 
     def _write(self, stream: ConsoleStream, piece: Piece) -> None:
-        data = self._interleaver.join(stream, piece, stream.prefix)
-        if self._broken:
-            self.skipped += len(data)
-        elif data:
+        rest = memoryview(self._interleaver.join(stream.assembler, piece, stream.prefix))
+        while rest and not self._broken:
             try:
-                self._destination.write(data)
-                self._written += len(data)
-            except (OSError, ValueError) as error:
+                count = self._destination.write(rest[: _LAST_PIECE if self._closing else _PIECE])
+            except Exception as error:  # noqa: BLE001 - a stream of somebody's own may raise anything
+                if not self._broken:  # else it was given up, and that was said
+                    logger.warning("the console is closed (%s); the ranks go on", error)
                 self._broken = True
-                self.skipped += len(data)
-                logger.warning("the console is closed (%s); the ranks go on", error)
+            else:
+                self.shown += count
+                rest = rest[count:]
+        self.skipped += len(rest)
 
 
 def _extend(segments: deque[_Segment], start: int, stop: int) -> None:
@@ -204,45 +217,10 @@ def _call_unless_closed(loop: asyncio.AbstractEventLoop, callback: Callable[[], 
         logger.debug("the loop was closed before the console had ended")
 
 
-class _Descriptor:
-    """A duplicate of the descriptor behind a text stream: its owner may close or replace the stream."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = os.dup(descriptor)
-
-    def write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self._descriptor, rest) :]
-            except BlockingIOError:  # somebody has made it non-blocking
-                poll = select.poll()
-                poll.register(self._descriptor, select.POLLOUT)
-                poll.poll()
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-class _Text:
-    """A text stream without a descriptor: a notebook's, a test's."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, data: bytes) -> None:
-        self._stream.write(data.decode(errors="replace"))
-        self._stream.flush()
-
-    def close(self) -> None:
-        """The stream is its owner's."""
-
-
-def destination_of(stream: TextIO) -> Destination:
-    """Where ``stream`` leads: its descriptor when it has one, else the stream itself."""
-    try:
-        descriptor = stream.fileno()
-    except (AttributeError, OSError, ValueError):
-        return _Text(stream)
-    stream.flush()
-    return _Descriptor(descriptor)
+async def wait_while_moving(done: asyncio.Future[None], moved: Callable[[], int], patience: float) -> bool:
+    """Wait for ``done`` as long as ``moved()`` changes at least every ``patience`` seconds; whether it came."""
+    before = -1
+    while not done.done() and before != moved():
+        before = moved()
+        await asyncio.wait({done}, timeout=patience)
+    return done.done()

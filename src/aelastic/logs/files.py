@@ -1,4 +1,4 @@
-"""Log files, written in blocks off the loop. The only module that knows aiofiles."""
+"""Log files, written in blocks off the loop, and files of others, read off it. The only module that knows aiofiles."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import asyncio
 import logging
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import aiofiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from aiofiles.threadpool.binary import AsyncFileIO
@@ -65,5 +67,79 @@ async def create_log_file(path: str, executor: Executor) -> LogFile:
 
 
 def _open_private(path: str, flags: int) -> int:
-    """Appending, since a file that somebody else empties meanwhile must not get a hole."""
-    return os.open(path, flags | os.O_APPEND, 0o600)
+    """Appending, since a file that somebody else empties meanwhile must not get a hole.
+
+    A FIFO that nobody reads is an error, where a plain ``open`` would wait for its reader for ever.
+    """
+    descriptor = os.open(path, flags | os.O_APPEND | os.O_NONBLOCK, 0o600)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+class FollowedFile:
+    """A file that somebody else writes: absent at first perhaps, growing, emptied or replaced. Blocks, never raises."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._offset = 0
+        self._end = sys.maxsize
+        self._ending = False
+        self._warned = False
+
+    def read(self, size: int) -> bytes | None:
+        """At most ``size`` new bytes; empty when there are none, None when what follows is a new beginning."""
+        try:
+            return self._read(size)
+        except (FileNotFoundError, BlockingIOError):
+            return b""
+        except OSError as error:
+            if not self._warned:
+                logger.warning("cannot follow %s: %s", self.path, error.strerror)
+                self._warned = True
+            return b""
+
+    def end_soon(self) -> None:
+        """Let ``read`` give what is there now, and no more."""
+        self._ending = True
+        if self._descriptor >= 0:
+            self._end = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Let the file go; ``read`` would open it again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read(self, size: int) -> bytes | None:
+        if self._descriptor < 0:
+            self._open()
+        if data := self._more(size):
+            return data
+        if not self._begins_anew():
+            return b""
+        if data := self._more(size):  # written before it was replaced
+            return data
+        self.close()
+        return None
+
+    def _open(self) -> None:
+        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO does not hold us up
+        self._offset = 0
+        if self._ending:
+            self.end_soon()
+
+    def _more(self, size: int) -> bytes:
+        data = os.read(self._descriptor, max(0, min(size, self._end - self._offset)))
+        self._offset += len(data)
+        return data
+
+    def _begins_anew(self) -> bool:
+        mine, there = os.fstat(self._descriptor), os.stat(self.path)
+        emptied = stat.S_ISREG(mine.st_mode) and mine.st_size < self._offset
+        return emptied or not os.path.samestat(mine, there)
+
+
+async def read_new(files: Sequence[FollowedFile], size: int, executor: Executor) -> list[bytes | None]:
+    """What is new in each of ``files``, see ``FollowedFile.read``; off the loop, in one go."""
+    return await asyncio.get_running_loop().run_in_executor(executor, lambda: [file.read(size) for file in files])

@@ -44,8 +44,9 @@ class FilterStream:
         await self._take(self._assembler.finish().data)
 
     async def _take(self, data: bytes) -> None:
-        if self._matches(data):
-            matching = [self._prefix + line + b"\n" for line in data.split(b"\n") if self._matches(line)]
+        if data and self._matches(data):
+            lines = data.removesuffix(b"\n").split(b"\n")
+            matching = [self._prefix + line + b"\n" for line in lines if self._matches(line)]
             await self._filter.file.write(b"".join(matching))
 
     def _matches(self, data: bytes) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aelastic.decide.lines import LineAssembler
-
 KEPT = 16 * 1024
 
 
@@ -26,12 +24,17 @@ class History:
             del self._kept[:-KEPT]
 
     def whole_lines(self) -> bytes:
-        """What is remembered, from the beginning of a line on; the last line may be unfinished."""
+        """What is remembered, from the beginning of a line on if one begins there; the last may be unfinished."""
         begin = self._kept.find(b"\n") + 1 if self._truncated else 0
-        return bytes(self._kept[begin:])
+        return bytes(self._kept[begin:] or self._kept)
 
     def last_lines(self, count: int) -> str:
         """The last ``count`` lines as text, as a console would show them (no superseded progress updates)."""
-        assembler = LineAssembler(progress_interval=float("inf"))
-        shown = assembler.feed(self.whole_lines()).data + assembler.finish().data
-        return "\n".join(shown.decode(errors="replace").splitlines()[-count:])
+        lines = self.whole_lines().removesuffix(b"\n").split(b"\n")[-count:]
+        return "\n".join(_last_update(line).decode(errors="replace") for line in lines)
+
+
+def _last_update(line: bytes) -> bytes:
+    """What carriage returns have left of ``line``."""
+    updates = [update for update in line.split(b"\r") if update.strip()]
+    return updates[-1] if updates else line.rstrip(b"\r")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aelastic.logs.pipe import Pipe
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from aelastic.logs.files import LogFile
     from aelastic.logs.filters import FilterStream
     from aelastic.logs.history import History
+    from aelastic.logs.pipe import Pipe
 
 
 class Pump:
@@ -25,6 +24,7 @@ class Pump:
 
     def __init__(
         self,
+        pipe: Pipe,
         file: LogFile,
         history: History,
         feed: FeedStream,
@@ -32,7 +32,7 @@ class Pump:
         line_filter: FilterStream | None,
         clock: Callable[[], float],
     ) -> None:
-        self.pipe = Pipe()
+        self.pipe = pipe
         self._file = file
         self._history = history
         self._feed = feed

@@ -91,9 +91,10 @@ class DefaultLogsSpecs(LogsSpecs):
         self._temporary = not log_dir
         if not log_dir:
             log_dir = os.path.join(tempfile.gettempdir(), f"aelastic_{secrets.token_hex(4)}")
-        elif log_dir != os.devnull and os.path.isfile(log_dir):
+        root = os.path.abspath(log_dir)
+        if root != os.devnull and os.path.exists(root) and not os.path.isdir(root):
             raise NotADirectoryError(f"log_dir: {log_dir} is a file")
-        super().__init__(os.path.abspath(log_dir), redirects, tee, local_ranks_filter)
+        super().__init__(root, redirects, tee, local_ranks_filter)
         self._run_log_dir: str | None = None
 
     def __repr__(self) -> str:
@@ -145,10 +146,12 @@ class DefaultLogsSpecs(LogsSpecs):
     def _make_attempt_dir(self, env: Mapping[str, str]) -> str:
         os.makedirs(self.root_log_dir, mode=0o700, exist_ok=True)
         if self._run_log_dir is None:
-            run_id = env.get("TORCHELASTIC_RUN_ID", "none")
+            run_id = _file_name(env.get("TORCHELASTIC_RUN_ID", "none"))
             self._run_log_dir = tempfile.mkdtemp(prefix=f"{run_id}_", dir=self.root_log_dir)
             logger.info("log directory: %s", self._run_log_dir)
-        attempt = os.path.join(self._run_log_dir, f"attempt_{env.get('TORCHELASTIC_RESTART_COUNT', '0')}")
+        os.makedirs(self._run_log_dir, mode=0o700, exist_ok=True)  # release() may have removed it
+        count = _file_name(env.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        attempt = os.path.join(self._run_log_dir, f"attempt_{count}")
         shutil.rmtree(attempt, ignore_errors=True)
         os.makedirs(attempt, mode=0o700)
         return attempt
@@ -175,3 +178,8 @@ class DefaultLogsSpecs(LogsSpecs):
                 dest.stdouts[rank] = dest.stdouts[rank] or os.devnull
                 dest.stderrs[rank] = dest.stderrs[rank] or os.devnull
         return dest
+
+
+def _file_name(text: str) -> str:
+    """``text`` without leading to another directory."""
+    return text.replace(os.sep, "_")

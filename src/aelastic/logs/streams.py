@@ -9,11 +9,13 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aelastic.logs.console import Console, destination_of
+from aelastic.logs.console import Console
+from aelastic.logs.destinations import destination_of, lead_to_the_same
 from aelastic.logs.feed import Feed
 from aelastic.logs.files import LogFile, create_log_file
 from aelastic.logs.filters import LineFilter
 from aelastic.logs.history import History
+from aelastic.logs.pipe import Pipe
 from aelastic.logs.pump import Pump
 from aelastic.std import Std
 
@@ -70,9 +72,9 @@ class Streams:
         self._streams = {(plan.rank, plan.stream): _Stream(plan) for plan in plans}
         for std, (path, needles) in filters.items():
             self._filters[std] = LineFilter(await self._open_file(path), needles)
-        for stream in self._streams.values():
-            if stream.plan.captured:
-                stream.pump = await self._make_pump(stream)
+        captured = [stream for stream in self._streams.values() if stream.plan.captured]
+        for stream in captured:
+            stream.pump = await self._make_pump(stream, len(captured))
 
     def descriptor(self, rank: int, std: Std) -> int | None:
         """What the rank gets as its stream; None: ours, shared."""
@@ -106,7 +108,7 @@ class Streams:
             if stream.pump is not None:
                 stream.pump.pipe.close()
         self.feed.close()
-        for console in self._consoles.values():
+        for console in set(self._consoles.values()):
             await console.close(patience)
         for file in self._files.values():
             await file.close()
@@ -127,13 +129,14 @@ class Streams:
     def _of(self, rank: int) -> list[_Stream]:
         return [self._streams[rank, std] for std in (Std.OUT, Std.ERR) if (rank, std) in self._streams]
 
-    async def _make_pump(self, stream: _Stream) -> Pump:
+    async def _make_pump(self, stream: _Stream, siblings: int) -> Pump:
         plan = stream.plan
-        file = await self._open_file(plan.path)
         prefix = self._options.prefixes[plan.rank]
         console = self._console(plan.stream).stream(prefix, plan.path) if plan.tee else None
+        file = await self._open_file(plan.path)
         line_filter = self._filters.get(plan.stream) if plan.tee else None
         return Pump(
+            Pipe(siblings),
             file,
             stream.history,
             self.feed.stream(plan.rank, plan.stream, stream.history),
@@ -150,5 +153,9 @@ class Streams:
 
     def _console(self, std: Std) -> Console:
         if std not in self._consoles:
-            self._consoles[std] = Console(destination_of(sys.stdout if std is Std.OUT else sys.stderr))
+            other = self._consoles.get(Std.ALL & ~std)
+            if other is not None and lead_to_the_same(sys.stdout, sys.stderr):
+                self._consoles[std] = other
+            else:
+                self._consoles[std] = Console(destination_of(sys.stdout if std is Std.OUT else sys.stderr))
         return self._consoles[std]

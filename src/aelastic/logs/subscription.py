@@ -19,21 +19,18 @@ class Subscription(Generic[_T]):
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"capacity: expected at least 1, got {capacity}")
+        self.capacity = capacity
         self.dropped = 0
         self.closed = False
-        self._capacity = capacity
-        self._waiting: deque[_T] = deque()
+        self._waiting: deque[_T] = deque(maxlen=capacity)
         self._consumer: asyncio.Future[None] | None = None
 
-    def publish(self, item: _T) -> None:
-        """Give ``item`` to the consumer. For the source."""
-        if self.closed:
-            return
-        if len(self._waiting) == self._capacity:
-            self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append(item)
-        self._wake()
+    def publish(self, *items: _T, missed: int = 0) -> None:
+        """Give ``items`` to the consumer, who has ``missed`` some before them already. For the source."""
+        if not self.closed:
+            self.dropped += missed + max(0, len(self._waiting) + len(items) - self.capacity)
+            self._waiting.extend(items)
+            self._wake()
 
     def close(self) -> None:
         """Publish nothing more; what is waiting can still be consumed."""

@@ -7,18 +7,19 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from aelastic.process.launch import UNKNOWN_EXITCODE
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+UNKNOWN_EXITCODE = 255  # somebody else reaped the process; asyncio's value for it
+
 _STEP = 0.01
+_LONGEST = 3600.0  # seconds; the kernel counts milliseconds in 32 bits
 
 
 def wait_for_ends(pids: Mapping[int, int], timeout: float) -> dict[int, int]:
     """Wait until any process of ``pids`` (key to pid) has ended, at most ``timeout`` seconds; key to exit code.
 
-    A process that somebody else has reaped counts as ended. Blocks the thread.
+    May return earlier, with nothing. A process that somebody else has reaped counts as ended. Blocks the thread.
     """
     descriptors = [descriptor for pid in pids.values() if (descriptor := _pidfd(pid)) is not None]
     try:
@@ -26,7 +27,7 @@ def wait_for_ends(pids: Mapping[int, int], timeout: float) -> dict[int, int]:
             poll = select.poll()
             for descriptor in descriptors:
                 poll.register(descriptor, select.POLLIN)
-            poll.poll(timeout * 1000)
+            poll.poll(min(timeout, _LONGEST) * 1000)
         else:
             time.sleep(min(timeout, _STEP))  # no pidfds here, or one of them is gone already
     finally:

@@ -10,15 +10,21 @@ logger = logging.getLogger("aelastic")
 
 
 class Family:
-    """A rank's leader and what it started, as one POSIX process group; ``pgid`` is the leader's pid."""
+    """A rank's leader and what it started, as one POSIX process group; ``pgid`` is the leader's pid.
 
-    __slots__ = ("pgid",)
+    In a fork of the application this is a copy without power: the family belongs to the process that started it.
+    """
+
+    __slots__ = ("_owner", "pgid")
 
     def __init__(self, pgid: int) -> None:
         self.pgid = pgid
+        self._owner = os.getpid()
 
     def signal(self, sig: int) -> None:
         """Send ``sig`` to every member. Nobody left is no error; a refusal by the kernel is logged."""
+        if os.getpid() != self._owner:
+            return
         try:
             os.killpg(self.pgid, sig)
         except ProcessLookupError:

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+
+_NOTHING = frozenset({errno.ENOENT})
+_NOTHING_TO_RUN = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
 
 
 def check_program(rank: int, program: str, search_path: str) -> None:
     """Raise the ``OSError`` that starting ``program`` would end with, naming the rank and what to do.
 
     A name without a slash is looked up in ``search_path`` (directories joined by ``:``), another one is taken as it is.
-    ``FileNotFoundError``, ``IsADirectoryError`` and ``PermissionError`` are what ``execvp`` reports in these cases.
+    ``FileNotFoundError`` and ``PermissionError`` are what ``execvp`` reports in these cases; a path that leads to a
+    directory is an ``IsADirectoryError``, which says more than its ``PermissionError``.
     """
     if "/" in program:
-        candidates, place = [program], "there is no such file"
+        candidates, passed_over, place = [program], _NOTHING, "there is no such file"
     else:
         candidates = [os.path.join(directory, program) for directory in search_path.split(os.pathsep) if program]
-        place = f"it is in no directory of PATH={search_path}"
-    existing = [path for path in candidates if os.path.exists(path)]
-    files = [path for path in existing if not os.path.isdir(path)]
-    if any(os.access(path, os.X_OK) for path in files):
-        return
-    if files:
-        raise PermissionError(errno.EACCES, f"rank {rank}: the program has no run permission (chmod +x)", files[0])
-    if existing and "/" in program:
-        raise IsADirectoryError(errno.EISDIR, f"rank {rank}: the program is a directory", program)
+        passed_over, place = _NOTHING_TO_RUN, f"it is in no directory of PATH={search_path}"
+    problems: list[OSError] = []
+    for path in candidates:
+        problem = _problem(rank, path)
+        if problem is None:
+            return
+        if problem.errno not in passed_over:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
     raise FileNotFoundError(errno.ENOENT, f"rank {rank}: the program was not found; {place}", program)
+
+
+def _problem(rank: int, path: str) -> OSError | None:
+    """Why ``path`` cannot be run; None when it can."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return OSError(error.errno, f"rank {rank}: the program cannot be reached: {error.strerror}", path)
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError(errno.EISDIR, f"rank {rank}: the program is a directory", path)
+    if stat.S_ISREG(mode) and os.access(path, os.X_OK):
+        return None
+    return PermissionError(errno.EACCES, f"rank {rank}: the program has no run permission (chmod +x)", path)

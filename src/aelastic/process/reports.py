@@ -8,6 +8,7 @@ import stat
 from aelastic.errors.report import Report, Unreadable, parse_report
 
 LARGEST_REPORT = 4 * 1024 * 1024
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # neither a FIFO nor a terminal gets hold of us
 
 
 def read_report(path: str) -> Report | Unreadable | None:
@@ -15,11 +16,13 @@ def read_report(path: str) -> Report | Unreadable | None:
     if path in ("", os.devnull):
         return None
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO does not hold us up
+        descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         return None
     except OSError as error:
         return Unreadable(f"it cannot be opened ({error.strerror})")
+    except ValueError as error:
+        return Unreadable(f"its path cannot be used ({error})")
     try:
         return _read(descriptor)
     except OSError as error:

@@ -1,0 +1,155 @@
+"""Applications of their own: a Python that uses aelastic and is watched from outside, to its end and after."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from tests.helpers.ranks import CHILDREN
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Self
+
+LOOPS = ("asyncio", "uvloop")
+
+_MARK = "AELASTIC_TEST_MARK"
+_ROOT = Path(__file__).parent.parent.parent
+_NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited", "Exception ignored", "Event loop is")
+
+
+def run_on(loop: str, main: Coroutine[Any, Any, None]) -> None:
+    """``asyncio.run`` or ``uvloop.run``. For the applications."""
+    (uvloop.run if loop == "uvloop" else asyncio.run)(main)
+
+
+def new_loop(loop: str) -> asyncio.AbstractEventLoop:
+    """A loop of the kind ``loop``. For the applications."""
+    return uvloop.new_event_loop() if loop == "uvloop" else asyncio.new_event_loop()
+
+
+def has_ended(pid: int, patience: float = 10.0) -> bool:
+    """Whether the process ends within ``patience`` seconds; whoever it belongs to may reap it. Blocks the thread."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], patience)[0])
+    finally:
+        os.close(descriptor)
+
+
+async def reaped(pid: int, patience: float = 10.0) -> bool:
+    """Whether the process is ended and reaped within ``patience`` seconds, by the running loop."""
+    deadline = time.monotonic() + patience
+    while (there := os.path.exists(f"/proc/{pid}")) and time.monotonic() < deadline:  # noqa: ASYNC110 - the loop needs its turns
+        await asyncio.sleep(0)
+    return not there
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an application ended: exit code, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def noise(self) -> list[str]:
+        """What no application should have to read on its standard error."""
+        return [line for line in self.err.splitlines() if any(word in line for word in _NOISE)]
+
+
+class Application:
+    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays."""
+
+    def __init__(self, script: str, loop: str, *args: object, options: tuple[str, ...] = ()) -> None:
+        self._mark = secrets.token_hex(8)
+        self._said = b""
+        self._out, write_end = os.pipe()
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self.process = subprocess.Popen(
+            [sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
+            stdin=subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=self._err,
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": str(_ROOT)},
+        )
+        os.close(write_end)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for pid in self._members():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._out)
+        self._err.close()
+
+    def line(self, text: str) -> str:
+        """Wait for a line of standard output that contains ``text``."""
+        while block := os.read(self._out, 4096):
+            self._said += block
+            for line in self._said.decode().splitlines(keepends=True):
+                if text in line and line.endswith("\n"):
+                    return line
+        raise AssertionError(f"no line with {text!r} in {self._said!r}; standard error:\n{self._errors()}")
+
+    def interrupt(self) -> None:
+        """What the terminal does on Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def ended(self, timeout: float = 30.0) -> Ended:
+        """Wait for its end; all its output."""
+        code = self.process.wait(timeout)
+        os.set_blocking(self._out, False)  # a survivor may hold it open
+        with contextlib.suppress(BlockingIOError):
+            while block := os.read(self._out, 65536):
+                self._said += block
+        return Ended(code, self._said.decode(), self._errors())
+
+    def _errors(self) -> str:
+        self._err.seek(0)
+        return self._err.read().decode()
+
+    def survivors(self, patience: float = 3.0) -> list[str]:
+        """What of it, ranks and all that they started, still runs after ``patience`` seconds."""
+        deadline = time.monotonic() + patience
+        while (members := self._members()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return [_describe(pid) for pid in members]
+
+    def _members(self) -> list[int]:
+        """Whatever has our mark in its environment; a process that has ended has none."""
+        mark = f"{_MARK}={self._mark}".encode()
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+
+
+def _has(entry: Path, mark: bytes) -> bool:
+    try:
+        return mark in (entry / "environ").read_bytes()
+    except OSError:  # it has just ended
+        return False
+
+
+def _describe(pid: int) -> str:
+    try:
+        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
+    except OSError:
+        return f"{pid} (gone)"

@@ -1,0 +1,155 @@
+"""Consoles that the test reads, log files at paths of its own, and what the logs cost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aelastic import LogsDest, LogsSpecs, PContext, RunProcsResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Self
+
+
+@contextmanager
+def console_in(path: Path) -> Iterator[Path]:
+    """Make the file at ``path`` what ``sys.stdout`` and ``sys.stderr`` lead to."""
+    with open(path, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        yield path
+
+
+class PipeConsole:
+    """A pipe that ``sys.stdout`` (or ``sys.stderr``) leads to. Nobody reads it before ``read``."""
+
+    def __init__(self, stream: str = "stdout") -> None:
+        self.read_end, write_end = os.pipe()
+        self.file = os.fdopen(write_end, "w")
+        self.got = bytearray()
+        self._reader: threading.Thread | None = None
+        redirect = contextlib.redirect_stdout if stream == "stdout" else contextlib.redirect_stderr
+        self._redirect = redirect(self.file)
+
+    def __enter__(self) -> Self:
+        self._redirect.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._redirect.__exit__(None, None, None)
+        with contextlib.suppress(OSError):  # a test may have closed its descriptor, or its reader
+            self.file.close()
+        if self._reader is not None:
+            self._reader.join()
+        self.close_reader()
+
+    def read(self) -> None:
+        """Collect what comes in ``got``, from now on until nobody can write any more."""
+        self._reader = threading.Thread(target=self._read, name="console-reader")
+        self._reader.start()
+
+    def close_reader(self) -> None:
+        """Nobody will ever read this console."""
+        if self.read_end >= 0:
+            os.close(self.read_end)
+            self.read_end = -1
+
+    def _read(self) -> None:
+        while block := os.read(self.read_end, 1 << 20):
+            self.got += block
+
+
+class Text(io.StringIO):
+    """A destination that can be waited at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, text: str) -> int:
+        """Write, and wake who waits."""
+        count = super().write(text)
+        self._loop.call_soon_threadsafe(self._changed.set)
+        return count
+
+    async def shows(self, text: str) -> None:
+        """Wait until ``text`` was written."""
+        async with asyncio.timeout(20):
+            while text not in self.getvalue():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+HALF_A_LINE = """
+import fcntl, os, sys, termios, time
+os.write(1, b"abc")
+while int.from_bytes(fcntl.ioctl(1, termios.FIONREAD, bytes(4)), sys.byteorder):  # until it was read
+    time.sleep(0.001)
+os.write(1, b"def\\n")
+"""
+
+
+class PathsOf(LogsSpecs):
+    """A user's own: ``dest`` as it stands."""
+
+    def __init__(self, dest: LogsDest) -> None:
+        super().__init__()
+        self._dest = dest
+
+    def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
+        """``dest``."""
+        return self._dest
+
+    @property
+    def root_log_dir(self) -> str:
+        """None in particular."""
+        return ""
+
+
+class Heartbeat:
+    """Watches over the loop: ``longest`` is its longest stall so far, in seconds."""
+
+    def __init__(self, interval: float = 0.01) -> None:
+        self.longest = 0.0
+        self._beats: asyncio.Queue[None] = asyncio.Queue()
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        self._due = self._loop.time() + self._interval
+        self._timer = self._loop.call_at(self._due, self._beat)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    async def beat(self, count: int) -> None:
+        """Wait for ``count`` heartbeats."""
+        for _ in range(count):
+            await self._beats.get()
+
+    def _beat(self) -> None:
+        now = self._loop.time()
+        self._beats.put_nowait(None)
+        self.longest = max(self.longest, now - self._due)
+        self._due = now + self._interval
+        self._timer = self._loop.call_at(self._due, self._beat)
+
+
+def resident_bytes() -> int:
+    """The memory of this process."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def finish(ctx: PContext) -> RunProcsResult:
+    """The result, when everything is over."""
+    result = await ctx.wait()
+    assert result is not None
+    return result

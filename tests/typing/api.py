@@ -1,0 +1,163 @@
+"""What type checkers see of the public names. Checked by mypy, never executed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, assert_type
+
+import aelastic
+import aelastic.errors
+from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+
+
+async def what_starts_can_be_awaited() -> None:
+    starting = aelastic.start_processes("w", "true", {0: ()}, {0: {}})
+    assert_type(await starting, SubprocessContext)
+    _: Awaitable[PContext] = starting
+
+
+async def what_starts_can_be_entered() -> None:
+    starting = aelastic.start_processes("w", "true", {0: ()}, {0: {}})
+    async with starting as ctx:
+        assert_type(ctx, SubprocessContext)
+    _: AbstractAsyncContextManager[PContext] = starting
+
+
+async def a_context_can_be_made_by_hand() -> None:
+    made = SubprocessContext("w", "true", {0: ()}, {0: {}}, shutdown_timeout=3.0)
+    assert_type(await made.start(), SubprocessContext)
+    async with made as ctx:
+        assert_type(ctx, SubprocessContext)
+
+
+def the_arguments_are_torchs(specs: aelastic.LogsSpecs) -> None:
+    aelastic.start_processes(
+        "w", "true", {0: ("a", 1, 2.5)}, {0: {"K": "v"}}, specs, {0: ">"}, "spawn", None, ["x"], ["y"]
+    )
+    aelastic.start_processes(
+        name="w",
+        entrypoint="true",
+        args={0: ["a"]},
+        envs={0: {}},
+        logs_specs=None,
+        log_line_prefixes=None,
+        start_method="forkserver",
+        numa_options=None,
+        duplicate_stdout_filters=None,
+        duplicate_stderr_filters=None,
+        death_sig=signal.SIGINT,
+        shutdown_timeout=5,
+        drain_timeout=0.5,
+        failure_grace=1,
+    )
+    aelastic.start_processes("w", "true", {0: ()}, {0: {}}, start_method="thread")  # type: ignore[arg-type]
+    aelastic.start_processes("w", "true", {0: ()}, {0: {"K": 1}})  # type: ignore[dict-item]
+
+
+async def a_context_answers(ctx: PContext) -> None:
+    assert_type(await ctx.wait(), RunProcsResult | None)
+    assert_type(await ctx.wait(1), RunProcsResult | None)
+    assert_type(await ctx.wait(timeout=0.5), RunProcsResult | None)
+    assert_type(ctx.result, RunProcsResult | None)
+    assert_type(ctx.pids(), dict[int, int])
+    assert_type(ctx.snapshot(), dict[int, aelastic.RankSnapshot])
+    assert_type(ctx.name, str)
+    assert_type(ctx.nprocs, int)
+    assert_type(ctx.stdouts, dict[int, str])
+    assert_type(ctx.stderrs, dict[int, str])
+    assert_type(ctx.error_files, dict[int, str])
+    closing: Coroutine[Any, Any, None] = ctx.close(signal.SIGINT, 5)
+    await closing
+    signalling: Callable[[int, int | None], None] = ctx.send_signal
+    signalling(signal.SIGUSR1, None)
+
+
+async def a_context_can_be_watched(ctx: PContext) -> None:
+    async for line in ctx.logs(rank=0, stream=Std.ERR, capacity=5):
+        assert_type(line, LogLine)
+        assert_type(line.stream, Std)
+        assert_type(line.text, str)
+    async for event in ctx.events():
+        assert_type(event, Event)
+        if isinstance(event, aelastic.RunFinished):
+            assert_type(event.result, RunProcsResult)
+    assert_type(ctx.logs(), aelastic.Subscription[LogLine])
+    _: AsyncIterator[Event] = ctx.events()
+
+
+def a_result_answers(result: RunProcsResult) -> None:
+    assert_type(result.is_failed(), bool)
+    assert_type(result.return_values, dict[int, Any])
+    assert_type(result.failures, dict[int, aelastic.ProcessFailure])
+    assert_type(result.first_failure, aelastic.ProcessFailure | None)
+    assert_type(result.exitcodes, dict[int, int])
+    assert_type(result.abandoned, dict[int, int])
+    result.name = "other"  # type: ignore[misc]
+
+
+def an_error_answers(error: aelastic.ChildFailedError) -> None:
+    assert_type(error.get_first_failure(), tuple[int, aelastic.ProcessFailure])
+    assert_type(error.failures, dict[int, aelastic.ProcessFailure])
+    _: aelastic.AelasticError = error
+
+
+def record_keeps_the_signature() -> None:
+    @record
+    def main(path: str, *, epochs: int = 1) -> int:
+        return len(path) * epochs
+
+    assert_type(main("x", epochs=3), int | None)
+    main(5)  # type: ignore[arg-type]
+    main("x", lr=1)  # type: ignore[call-arg]
+
+
+async def record_keeps_a_coroutine() -> None:
+    @record
+    async def main(path: str) -> int:
+        return len(path)
+
+    assert_type(await main("x"), int | None)
+    assert_type(asyncio.run(main("x")), int | None)
+    await main(5)  # type: ignore[arg-type]
+
+
+def record_knows_that_an_exit_may_be_clean() -> None:
+    @record
+    def main() -> NoReturn:
+        sys.exit(0)
+
+    main()
+    print("this is reached")
+
+
+def a_name_that_is_not_public_is_an_error() -> None:
+    _ = aelastic.errors.nothing  # type: ignore[attr-defined]
+
+
+def record_takes_a_handler(handler: aelastic.ErrorHandler) -> None:
+    assert_type(record(len, handler)("x"), int | None)
+    assert_type(aelastic.get_error_handler(), aelastic.ErrorHandler)
+
+
+def streams_are_flags() -> None:
+    assert_type(Std.from_str("3"), Std | dict[int, Std])
+    assert_type(aelastic.to_map(Std.OUT, 2), dict[int, Std])
+    aelastic.to_map({0: Std.OUT}, 2)
+    aelastic.DefaultLogsSpecs("logs", redirects=Std.ALL, tee={0: Std.OUT}, local_ranks_filter={0})
+
+
+class Mine(aelastic.LogsSpecs):
+    """Specs of one's own need ``reify`` and ``root_log_dir``, as torch's."""
+
+    def reify(self, envs: dict[int, dict[str, str]]) -> aelastic.LogsDest:
+        return aelastic.LogsDest(stdouts=dict.fromkeys(envs, ""))
+
+    @property
+    def root_log_dir(self) -> str:
+        return ""
