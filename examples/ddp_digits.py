@@ -8,6 +8,7 @@ Needs ``pip install torch scikit-learn``. A script for torchrun that runs as it 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,7 +23,7 @@ from aelastic.errors import record
 EPOCHS = 5
 
 
-def train(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]], sampler: DistributedSampler) -> list[float]:
+def train(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]], sampler: DistributedSampler[Any]) -> list[float]:
     """The mean loss over all ranks, by epoch."""
     loss_of = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -59,7 +60,7 @@ def main() -> None:
     torch.set_num_threads(1)
     images, labels = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(labels))
-    sampler: DistributedSampler = DistributedSampler(data)
+    sampler: DistributedSampler[Any] = DistributedSampler(data)
     model = DistributedDataParallel(nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)))
     losses = train(model, DataLoader(data, batch_size=64, sampler=sampler), sampler)
     assert losses[-1] < losses[0], f"the loss did not fall: {losses}"

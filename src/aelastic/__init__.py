@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aelastic.lazy import lazily
 
 if TYPE_CHECKING:
-    from aelastic.conduct.context import PContext, SubprocessContext
+    from aelastic.conduct.context import MultiprocessContext, PContext, SubprocessContext
     from aelastic.conduct.launch import start_processes
     from aelastic.conduct.signals import handle_signals
     from aelastic.errors import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "aelastic.conduct.context": ("PContext", "SubprocessContext"),
+    "aelastic.conduct.context": ("MultiprocessContext", "PContext", "SubprocessContext"),
     "aelastic.conduct.launch": ("start_processes",),
     "aelastic.conduct.signals": ("handle_signals",),
     "aelastic.errors": (
@@ -72,6 +72,7 @@ __all__ = [
     "LogLine",
     "LogsDest",
     "LogsSpecs",
+    "MultiprocessContext",
     "NotRunningError",
     "PContext",
     "ProcessFailure",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aelastic.conduct.board import Board
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.tasks import OwnTask
+from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang, Signal
 from aelastic.decide.ladder import Step
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
@@ -25,8 +26,6 @@ from aelastic.events import RankExited, RankSnapshot, RankStarted, RankState, Ru
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.logs.streams import StreamOptions, Streams
 from aelastic.process.blocking import wait_for_ends
-from aelastic.process.launch import Command, launch
-from aelastic.process.program import check_program
 from aelastic.process.reports import read_report
 from aelastic.results import RunProcsResult
 from aelastic.std import Std
@@ -34,9 +33,10 @@ from aelastic.std import Std
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from aelastic.conduct.workload import Outcome, Workload
     from aelastic.decide.gang import Action
     from aelastic.decide.plan import Destinations, RankPlan
-    from aelastic.process.launch import Process
+    from aelastic.process.watch import Process
 
 logger = logging.getLogger("aelastic")
 
@@ -58,7 +58,7 @@ class RunSpec:
     """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for."""
 
     name: str
-    program: str
+    workload: Workload
     ranks: tuple[RankPlan, ...]
     logs_specs: LogsSpecs
     filters: Mapping[Std, tuple[str, ...]]
@@ -91,10 +91,12 @@ class Run:
         self._processes: dict[int, Process] = {}
         self._drains: list[asyncio.Task[None]] = []
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
+        self._outcomes: dict[int, Outcome] = {}
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
         self.streams = Streams(
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
+        self._tools = Tools(self._spawn, self._executor)
         self._envs: dict[int, dict[str, str]] = {}
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
@@ -191,7 +193,7 @@ class Run:
         check_ranks("envs after LogsSpecs.reify", self._envs, len(self.spec.ranks))
         for plan in self.spec.ranks:
             self._envs[plan.rank] = {**application_env, **self._rank_env(plan, self._envs[plan.rank])}
-        await self._off_loop(self._check_programs)
+        await self._off_loop(partial(self.spec.workload.check, self._envs))
         paths = {Std.OUT: self.dest.filtered_stdout, Std.ERR: self.dest.filtered_stderr}
         filters = {std: (paths[std], needles) for std, needles in self.spec.filters.items() if paths[std]}
         await self.streams.open(plans, filters)
@@ -203,40 +205,38 @@ class Run:
             env[_ERROR_FILE] = "" if path == os.devnull else path
         return check_env(plan.rank, env)
 
-    def _check_programs(self) -> None:
-        checked = set()
-        for rank, env in self._envs.items():
-            search_path = env.get("PATH", os.defpath)
-            if search_path not in checked:
-                check_program(rank, self.spec.program, search_path)
-                checked.add(search_path)
-
     async def _launch(self, plan: RankPlan) -> None:
         rank = plan.rank
-        command = Command(
-            (self.spec.program, *plan.args),
-            self._envs[rank],
-            self.streams.descriptor(rank, Std.OUT),
-            self.streams.descriptor(rank, Std.ERR),
+        surroundings = Surroundings(
+            self._envs[rank], self.streams.descriptor(rank, Std.OUT), self.streams.descriptor(rank, Std.ERR)
         )
         try:
-            process = await launch(command, partial(self._exited, rank))
+            process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
-            raise OSError(error.errno, text, self.spec.program) from error
+            raise OSError(error.errno, text, error.filename) from error
         self._gang.started(rank)
         self._processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
 
     def _exited(self, rank: int, exitcode: int) -> None:
-        """The kernel says so: stamp it at once."""
-        self._mailbox.put(partial(self._end, rank, exitcode, time.monotonic()))
+        """The kernel says so: stamp it at once. Whether an exit with 0 is a success depends on the value."""
+        at = time.monotonic()
+        if exitcode or not self.spec.workload.delivers:
+            self._mailbox.put(partial(self._end, rank, exitcode, at))
+        else:
+            self._spawn(self._judge(rank, at))
+
+    async def _judge(self, rank: int, at: float) -> None:
+        self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
+        self._mailbox.put(partial(self._end, rank, 0, at))
 
     def _end(self, rank: int, exitcode: int, at: float) -> list[Action]:
         if self._gang.finished:
             return []
-        actions = self._gang.exited(rank, exitcode, at)
+        failed = exitcode != 0 or isinstance(self._outcomes.get(rank), Undelivered)
+        actions = self._gang.exited(rank, exitcode, at, failed=failed)
         collateral, pid = self._gang.ends[rank].collateral, self._processes[rank].pid
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
@@ -270,11 +270,13 @@ class Run:
             self._drain(rank, 0)
         if self._drains:
             await asyncio.wait(self._drains)
-        failed = [rank for rank, end in self._gang.ends.items() if end.exitcode] + self._gang.abandoned
+        if self.spec.workload.delivers:
+            for rank in self._gang.ends.keys() - self._outcomes.keys():
+                self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
+        failed = [rank for rank, end in self._gang.ends.items() if end.failed] + self._gang.abandoned
         failures = {rank: failure_of(await self._investigate(rank)) for rank in sorted(failed)}
-        ranks = [plan.rank for plan in self.spec.ranks]
         return RunProcsResult(
-            return_values={} if failures else dict.fromkeys(ranks),
+            return_values=self._return_values(bool(failures)),
             failures=failures,
             stdouts=dict(self.dest.stdouts),
             stderrs=dict(self.dest.stderrs),
@@ -284,9 +286,18 @@ class Run:
             name=self.spec.name,
         )
 
+    def _return_values(self, failed: bool) -> dict[int, Any]:
+        """Programs: None for each rank of a run that succeeded. Functions: whatever was delivered."""
+        if not self.spec.workload.delivers:
+            return {} if failed else {plan.rank: None for plan in self.spec.ranks}
+        outcomes = sorted(self._outcomes.items())
+        return {rank: outcome.value for rank, outcome in outcomes if isinstance(outcome, Delivered)}
+
     async def _investigate(self, rank: int) -> Evidence:
         started, end = self.board.started[rank], self._gang.ends.get(rank)
         error_file = self._envs[rank].get(_ERROR_FILE, "")
+        outcome = self._outcomes.get(rank)
+        undelivered = outcome if isinstance(outcome, Undelivered) and end and end.exitcode == 0 else None
         return Evidence(
             rank=rank,
             pid=started.pid,
@@ -296,10 +307,13 @@ class Run:
             ended_at=self._wall(end.at if end else time.monotonic()),
             error_file=error_file,
             report=await self._off_loop(partial(read_report, error_file)),
+            problem=undelivered.problem if undelivered else "",
+            traceback=undelivered.traceback if undelivered else "",
             stderr_tail=self.streams.last_lines(rank, Std.ERR, _STDERR_TAIL_LINES),
         )
 
     async def _release(self) -> None:
+        self.spec.workload.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
@@ -333,13 +347,25 @@ class Run:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+        task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+        task.add_done_callback(self._check)
+        return task
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """A fault in a task of ours ends the run: nobody may wait for what will not come."""
+        error = task.exception()
+        if error is not None:
+            self._mailbox.put(partial(_raise, error))
 
     async def _off_loop(self, function: Callable[[], _T]) -> _T:
         return await self.loop.run_in_executor(self._executor, function)
 
     def _wall(self, at: float) -> float:
         return self._epoch + at
+
+
+def _raise(error: BaseException) -> list[Action]:
+    raise error
 
 
 def _leave_it_to_the_owner() -> None:

@@ -30,16 +30,17 @@ Action: TypeAlias = Signal | Finish
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a rank ended. ``collateral``: it had been asked to stop before."""
+    """How a rank ended. ``collateral``: it had been asked to stop before. A rank may fail with exit code 0."""
 
     exitcode: int
     at: float
     collateral: bool
+    failed: bool
 
     @property
     def is_cause(self) -> bool:
         """A failure that nobody asked for."""
-        return self.exitcode != 0 and not self.collateral
+        return self.failed and not self.collateral
 
 
 class Gang:
@@ -66,14 +67,22 @@ class Gang:
             raise ValueError(f"rank {rank} may not start")
         self._ladders[rank] = Ladder()
 
-    def exited(self, rank: int, exitcode: int, at: float) -> list[Action]:
-        """The process of ``rank`` ended at ``at``. A second end, or one after the finish, changes nothing."""
+    def exited(self, rank: int, exitcode: int, at: float, *, failed: bool | None = None) -> list[Action]:
+        """The process of ``rank`` ended at ``at``. A second end, or one after the finish, changes nothing.
+
+        ``failed`` None: an exit code other than 0 is a failure.
+        """
         ladder = self._ladders[rank]
         if rank in self.ends or self.finished:
             return []
         asked_at = ladder.asked_at
         ladder.gone()
-        end = self.ends[rank] = End(exitcode, at, collateral=asked_at is not None and at >= asked_at)
+        end = self.ends[rank] = End(
+            exitcode,
+            at,
+            collateral=asked_at is not None and at >= asked_at,
+            failed=exitcode != 0 if failed is None else failed,
+        )
         if end.is_cause and not self.stopping:
             self._stop_at = at + self._failure_grace if self._stop_at is None else self._stop_at
         return self._proceed(at)

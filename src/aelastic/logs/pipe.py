@@ -7,8 +7,17 @@ import fcntl
 import os
 import sys
 import termios
+import weakref
 
 BLOCK = 64 * 1024  # the capacity of a pipe on Linux: a larger read finds no more
+
+
+_pipes: weakref.WeakSet[Pipe] = weakref.WeakSet()
+
+
+def open_ends() -> list[int]:
+    """The descriptors of every pipe of this process: what a fork must close."""
+    return [end for pipe in _pipes for end in pipe.ends if end >= 0]
 
 
 class Pipe:
@@ -20,10 +29,16 @@ class Pipe:
 
     def __init__(self) -> None:
         self._read_end, self.write_end = os.pipe()
+        _pipes.add(self)
         os.set_blocking(self._read_end, False)
         self._loop = asyncio.get_running_loop()
         self._readable: asyncio.Future[None] | None = None
         self._allowance: int | None = None  # bytes that may still be read once the stream was told to end
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The descriptors, -1 when closed."""
+        return self._read_end, self.write_end
 
     async def read(self) -> bytes:
         """The next block; empty at the end of the stream, which ``end_soon`` can bring about."""
@@ -42,7 +57,7 @@ class Pipe:
 
     def end_soon(self) -> None:
         """Let ``read`` give what is in the pipe now, and then end."""
-        self._allowance = _waiting(self._read_end)
+        self._allowance = _waiting(self._read_end) if self._read_end >= 0 else 0
         self._wake()
 
     def close_write_end(self) -> None:

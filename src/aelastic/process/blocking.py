@@ -7,7 +7,7 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from aelastic.process.launch import UNKNOWN_EXITCODE
+from aelastic.process.watch import UNKNOWN_EXITCODE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

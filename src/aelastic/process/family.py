@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -10,19 +11,23 @@ logger = logging.getLogger("aelastic")
 
 
 class Family:
-    """A rank's leader and what it started, as one POSIX process group; ``pgid`` is the leader's pid."""
+    """A rank's leader and what it started, as one POSIX process group; ``pgid`` is the leader's pid.
 
-    __slots__ = ("pgid",)
+    ``pidfd`` is the leader's, where there is one: a fork is its own leader only when it has got so far.
+    """
 
-    def __init__(self, pgid: int) -> None:
+    __slots__ = ("pgid", "pidfd")
+
+    def __init__(self, pgid: int, pidfd: int | None = None) -> None:
         self.pgid = pgid
+        self.pidfd = pidfd
 
     def signal(self, sig: int) -> None:
         """Send ``sig`` to every member. Nobody left is no error; a refusal by the kernel is logged."""
         try:
             os.killpg(self.pgid, sig)
         except ProcessLookupError:
-            pass
+            self._signal_leader(sig)
         except PermissionError:
             logger.warning("not permitted to send signal %d to process group %d", sig, self.pgid)
 
@@ -33,3 +38,8 @@ class Family:
         leader's end was noticed, so the group is ours.
         """
         self.signal(signal.SIGKILL)
+
+    def _signal_leader(self, sig: int) -> None:
+        if self.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, sig)

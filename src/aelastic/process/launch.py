@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import subprocess
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from aelastic.process.family import Family
+from aelastic.process.watch import UNKNOWN_EXITCODE, WatchedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-logger = logging.getLogger("aelastic")
+    from aelastic.process.watch import Process
 
-UNKNOWN_EXITCODE = 255  # somebody else reaped the process; asyncio's value for it
+logger = logging.getLogger("aelastic")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start. ``stdout`` and ``stderr`` are descriptors for the process, or None to share ours."""
+    """What to start. ``stdout`` and ``stderr`` are descriptors for the process, or None to share ours.
+
+    ``inherit``: other descriptors that it gets, under the same numbers.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     stdout: int | None
     stderr: int | None
-
-
-class Process(Protocol):
-    """A started process. Its own session, so ``family`` is all that has not left its group."""
-
-    pid: int
-    family: Family
+    inherit: tuple[int, ...] = ()
 
 
 async def launch(command: Command, on_exit: Callable[[int], None]) -> Process:
@@ -81,49 +78,9 @@ async def _launch_by_loop(command: Command, on_exit: Callable[[int], None]) -> P
         stderr=command.stderr,
         env=command.env,
         start_new_session=True,
+        pass_fds=command.inherit,
     )
     return process
-
-
-class _PopenProcess:
-    """A process that is watched through its pidfd, or by a thread where there are no pidfds."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], on_exit: Callable[[int], None]) -> None:
-        self._popen = popen
-        self._on_exit = on_exit
-        self._loop = asyncio.get_running_loop()
-        self._pidfd: int | None = None
-        self.pid = popen.pid
-        self.family = Family(popen.pid)
-
-    def watch(self) -> None:
-        try:
-            self._pidfd = os.pidfd_open(self.pid)
-        except (AttributeError, OSError) as error:  # not Linux, an old kernel, a sandbox, no descriptor left
-            logger.debug("no pidfd (%s): a thread waits for process %d", error, self.pid)
-            threading.Thread(target=self._wait_in_thread, name=f"aelastic-wait-{self.pid}", daemon=True).start()
-        else:
-            self._loop.add_reader(self._pidfd, self._ended)
-
-    def _wait_in_thread(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._ended)
-
-    def _ended(self) -> None:
-        if self._pidfd is not None:
-            self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-        self.family.sweep()  # before reaping: until then the id cannot be anybody else's
-        try:
-            _, status = os.waitpid(self.pid, 0)
-            exitcode = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:
-            exitcode = UNKNOWN_EXITCODE
-            logger.warning("process %d was reaped by somebody else; its exit code is not known", self.pid)
-        self._popen.returncode = exitcode
-        self._on_exit(exitcode)
 
 
 def _launch_by_popen(command: Command, on_exit: Callable[[int], None]) -> Process:
@@ -134,7 +91,16 @@ def _launch_by_popen(command: Command, on_exit: Callable[[int], None]) -> Proces
         stderr=command.stderr,
         env=command.env,
         start_new_session=True,
+        pass_fds=command.inherit,
     )
-    process = _PopenProcess(popen, on_exit)
-    process.watch()
-    return process
+    return WatchedProcess(popen.pid, partial(_reap, popen), on_exit)
+
+
+def _reap(popen: subprocess.Popen[bytes]) -> int:
+    try:
+        _, status = os.waitpid(popen.pid, 0)
+        popen.returncode = os.waitstatus_to_exitcode(status)
+    except ChildProcessError:
+        popen.returncode = UNKNOWN_EXITCODE
+        logger.warning("process %d was reaped by somebody else; its exit code is not known", popen.pid)
+    return popen.returncode

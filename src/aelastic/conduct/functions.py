@@ -1,0 +1,192 @@
+"""Ranks that run a Python function."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import subprocess
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, Literal
+
+from aelastic.conduct.workload import Delivered, Undelivered
+from aelastic.logs.pipe import Pipe, open_ends
+from aelastic.process.forked import fork, fork_by_server, set_preload, warn_of_threads
+from aelastic.process.launch import Command, launch
+from aelastic.process.payload import Payload, new_token, pack
+from aelastic.process.sending import SendingPipe
+from aelastic.worker.bootstrap import command_line
+from aelastic.worker.forked import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aelastic.conduct.workload import Outcome, Surroundings, Tools
+    from aelastic.process.watch import Process
+
+StartMethod = Literal["spawn", "fork", "forkserver"]
+
+
+class _Values:
+    """What comes back from the ranks, each through a pipe of its own."""
+
+    def __init__(self) -> None:
+        self.pipes: dict[int, Pipe] = {}
+        self._received: dict[int, bytearray] = {}
+        self._tokens: dict[int, bytes] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def open(self, rank: int, token: bytes) -> Pipe:
+        self._tokens[rank], self._received[rank] = token, bytearray()
+        self.pipes[rank] = Pipe()
+        return self.pipes[rank]
+
+    def begin(self, rank: int, tools: Tools) -> None:
+        self.pipes[rank].close_write_end()
+        self._tasks[rank] = tools.spawn(self._receive(rank))
+
+    async def take(self, rank: int) -> bytearray | None:
+        """The pickle that the rank has sent, if it has sent all of it."""
+        self.pipes[rank].end_soon()  # what it wrote is in the pipe; what it has started may hold it open
+        await asyncio.wait({self._tasks[rank]})
+        received, token = self._received.pop(rank), self._tokens[rank]
+        if not received.endswith(token):
+            return None
+        del received[-len(token) :]
+        return received
+
+    def close(self) -> None:
+        for rank, pipe in self.pipes.items():
+            if rank in self._tasks:
+                pipe.end_soon()
+            else:
+                pipe.close()
+
+    async def _receive(self, rank: int) -> None:
+        received, token, pipe = self._received[rank], self._tokens[rank], self.pipes[rank]
+        try:
+            while not received.endswith(token) and (block := await pipe.read()):
+                received += block
+        finally:
+            pipe.close()
+
+
+class FunctionWorkload:
+    """Every rank runs ``function`` with its own arguments; subclasses know how its process is made."""
+
+    delivers = True
+
+    def __init__(self, name: str, function: Callable[..., Any], args: Mapping[int, Sequence[Any]]) -> None:
+        self._name = name
+        self._function = function
+        self._args = args
+        self._values = _Values()
+
+    async def outcome(self, rank: int, tools: Tools) -> Outcome:
+        """The value, unpickled off the loop."""
+        data = await self._values.take(rank)
+        if data is None:
+            return Undelivered("ended without delivering its value")
+        return await asyncio.get_running_loop().run_in_executor(tools.executor, _unpickle, data)
+
+    def close(self) -> None:
+        """Close what is open: the pipes of ranks that were never started."""
+        self._values.close()
+
+
+class SpawnWorkload(FunctionWorkload):
+    """A fresh interpreter per rank, which receives the function through a pipe."""
+
+    def __init__(self, name: str, function: Callable[..., Any], args: Mapping[int, Sequence[Any]]) -> None:
+        super().__init__(name, function, args)
+        self._payloads: dict[int, Payload] = {}
+        self._sending: list[SendingPipe] = []
+
+    def check(self, envs: Mapping[int, dict[str, str]]) -> None:
+        """Pack what every rank will receive."""
+        self._payloads = {rank: pack(rank, self._name, self._function, args) for rank, args in self._args.items()}
+
+    async def launch(
+        self, rank: int, surroundings: Surroundings, on_exit: Callable[[int], None], tools: Tools
+    ) -> Process:
+        """Start the interpreter; the payload follows while it does."""
+        payload = self._payloads.pop(rank)
+        value, sending = self._values.open(rank, payload.token), SendingPipe()
+        self._sending.append(sending)
+        ends = sending.read_end, value.write_end
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+        command = Command(
+            (sys.executable, *flags, *command_line(*ends)),
+            surroundings.env,
+            surroundings.stdout,
+            surroundings.stderr,
+            inherit=(*ends, *payload.descriptors),
+        )
+        process = await launch(command, on_exit)
+        sending.close_read_end()
+        tools.spawn(sending.send(payload.data))
+        self._values.begin(rank, tools)
+        return process
+
+    def close(self) -> None:
+        """Close what is open."""
+        super().close()
+        for sending in self._sending:
+            sending.close()
+
+
+class ForkWorkload(FunctionWorkload):
+    """A fork of this process per rank: nothing is pickled, and nothing is fresh."""
+
+    def check(self, envs: Mapping[int, dict[str, str]]) -> None:
+        """There is nothing that can be known beforehand."""
+
+    async def launch(
+        self, rank: int, surroundings: Surroundings, on_exit: Callable[[int], None], tools: Tools
+    ) -> Process:
+        """Fork. The rank closes every pipe of ours but its own."""
+        warn_of_threads()
+        entry = self._entry(rank, surroundings)
+        process = fork(entry, self._function, self._args[rank], on_exit)
+        self._values.begin(rank, tools)
+        return process
+
+    def _entry(self, rank: int, surroundings: Surroundings) -> Entry:
+        token = new_token()
+        value = self._values.open(rank, token)
+        ours = tuple(end for end in open_ends() if end != value.write_end)
+        return Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value.write_end, token, close=ours)
+
+
+class ForkserverWorkload(FunctionWorkload):
+    """A fork of multiprocessing's fork server per rank; ``preload`` names the modules that it imports once."""
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], args: Mapping[int, Sequence[Any]], preload: Sequence[str]
+    ) -> None:
+        super().__init__(name, function, args)
+        self._preload = preload
+
+    def check(self, envs: Mapping[int, dict[str, str]]) -> None:
+        """Pack what every rank will receive, to see that it can be."""
+        for rank, args in self._args.items():
+            pack(rank, self._name, self._function, args)
+        set_preload(self._preload)
+
+    async def launch(
+        self, rank: int, surroundings: Surroundings, on_exit: Callable[[int], None], tools: Tools
+    ) -> Process:
+        """Ask the fork server."""
+        token = new_token()
+        value = self._values.open(rank, token)
+        entry = Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value.write_end, token)
+        process = await fork_by_server(entry, self._function, self._args[rank], on_exit, tools.executor)
+        self._values.begin(rank, tools)
+        return process
+
+
+def _unpickle(data: bytearray) -> Outcome:
+    try:
+        return Delivered(pickle.loads(data))  # noqa: S301 - from a rank of ours, through a pipe of its own
+    except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
+        return Undelivered(f"its value could not be unpickled: {error!r}", traceback.format_exc())
