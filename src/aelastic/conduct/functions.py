@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import subprocess
 import sys
 import traceback
@@ -14,6 +13,7 @@ from aelastic.logs.pipe import Pipe, open_ends
 from aelastic.process.forked import fork, fork_by_server, set_preload, warn_of_threads
 from aelastic.process.launch import Command, launch
 from aelastic.process.payload import Payload, new_token, pack
+from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
 from aelastic.worker.bootstrap import command_line
 from aelastic.worker.forked import Entry
@@ -31,42 +31,40 @@ class _Values:
     """What comes back from the ranks, each through a pipe of its own."""
 
     def __init__(self) -> None:
-        self.pipes: dict[int, Pipe] = {}
-        self._received: dict[int, bytearray] = {}
-        self._tokens: dict[int, bytes] = {}
+        self._pipes: dict[int, Pipe] = {}
+        self._blocks: dict[int, Blocks] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def open(self, rank: int, token: bytes) -> Pipe:
-        self._tokens[rank], self._received[rank] = token, bytearray()
-        self.pipes[rank] = Pipe()
-        return self.pipes[rank]
+    def open(self, rank: int, token: bytes) -> int:
+        """Expect a value that ends with ``token``; the descriptor to write it to."""
+        self._pipes[rank], self._blocks[rank] = Pipe(len(self._pipes) + 1), Blocks(token)
+        return self._pipes[rank].write_end
 
     def begin(self, rank: int, tools: Tools) -> None:
-        self.pipes[rank].close_write_end()
-        self._tasks[rank] = tools.spawn(self._receive(rank))
+        """The rank has its descriptor."""
+        self._pipes[rank].close_write_end()
+        self._tasks[rank] = tools.spawn(self._receive(self._pipes[rank], self._blocks[rank]))
 
-    async def take(self, rank: int) -> bytearray | None:
-        """The pickle that the rank has sent, if it has sent all of it."""
-        self.pipes[rank].end_soon()  # what it wrote is in the pipe; what it has started may hold it open
+    async def take(self, rank: int) -> Blocks:
+        """The rank has ended: what it has sent."""
+        self._pipes[rank].end_soon()  # all it wrote is in the pipe; what it has started may hold it open
         await asyncio.wait({self._tasks[rank]})
-        received, token = self._received.pop(rank), self._tokens[rank]
-        if not received.endswith(token):
-            return None
-        del received[-len(token) :]
-        return received
+        return self._blocks.pop(rank)
 
     def close(self) -> None:
-        for rank, pipe in self.pipes.items():
+        """Close what is open, and expect nothing more."""
+        for rank, pipe in self._pipes.items():
             if rank in self._tasks:
                 pipe.end_soon()
             else:
                 pipe.close()
 
-    async def _receive(self, rank: int) -> None:
-        received, token, pipe = self._received[rank], self._tokens[rank], self.pipes[rank]
+    @staticmethod
+    async def _receive(pipe: Pipe, blocks: Blocks) -> None:
         try:
-            while not received.endswith(token) and (block := await pipe.read()):
-                received += block
+            while not blocks.complete and (block := await pipe.read()):
+                blocks.add(block)
+                await asyncio.sleep(0)  # a rank that sends as fast as it can leaves turns to others
         finally:
             pipe.close()
 
@@ -84,10 +82,10 @@ class FunctionWorkload:
 
     async def outcome(self, rank: int, tools: Tools) -> Outcome:
         """The value, unpickled off the loop."""
-        data = await self._values.take(rank)
-        if data is None:
+        blocks = await self._values.take(rank)
+        if not blocks.complete:
             return Undelivered("ended without delivering its value")
-        return await asyncio.get_running_loop().run_in_executor(tools.executor, _unpickle, data)
+        return await asyncio.get_running_loop().run_in_executor(tools.executor, _load, blocks)
 
     def close(self) -> None:
         """Close what is open: the pipes of ranks that were never started."""
@@ -111,9 +109,9 @@ class SpawnWorkload(FunctionWorkload):
     ) -> Process:
         """Start the interpreter; the payload follows while it does."""
         payload = self._payloads.pop(rank)
-        value, sending = self._values.open(rank, payload.token), SendingPipe()
+        value_end, sending = self._values.open(rank, payload.token), SendingPipe()
         self._sending.append(sending)
-        ends = sending.read_end, value.write_end
+        ends = sending.read_end, value_end
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
         command = Command(
             (sys.executable, *flags, *command_line(*ends)),
@@ -124,7 +122,7 @@ class SpawnWorkload(FunctionWorkload):
         )
         process = await launch(command, on_exit)
         sending.close_read_end()
-        tools.spawn(sending.send(payload.data))
+        tools.spawn(sending.send(payload.parts))
         self._values.begin(rank, tools)
         return process
 
@@ -153,9 +151,9 @@ class ForkWorkload(FunctionWorkload):
 
     def _entry(self, rank: int, surroundings: Surroundings) -> Entry:
         token = new_token()
-        value = self._values.open(rank, token)
-        ours = tuple(end for end in open_ends() if end != value.write_end)
-        return Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value.write_end, token, close=ours)
+        value_end = self._values.open(rank, token)
+        ours = tuple(end for end in open_ends() if end != value_end)
+        return Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, close=ours)
 
 
 class ForkserverWorkload(FunctionWorkload):
@@ -178,15 +176,15 @@ class ForkserverWorkload(FunctionWorkload):
     ) -> Process:
         """Ask the fork server."""
         token = new_token()
-        value = self._values.open(rank, token)
-        entry = Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value.write_end, token)
+        value_end = self._values.open(rank, token)
+        entry = Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token)
         process = await fork_by_server(entry, self._function, self._args[rank], on_exit, tools.executor)
         self._values.begin(rank, tools)
         return process
 
 
-def _unpickle(data: bytearray) -> Outcome:
+def _load(blocks: Blocks) -> Outcome:
     try:
-        return Delivered(pickle.loads(data))  # noqa: S301 - from a rank of ours, through a pipe of its own
+        return Delivered(blocks.load())
     except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
         return Undelivered(f"its value could not be unpickled: {error!r}", traceback.format_exc())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import sys
@@ -19,12 +18,15 @@ from aelastic.errors.base import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_LARGE = 256 * 1024
+_NO_MAIN: dict[str, str | None] = {"main_name": None, "main_path": None}
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a rank receives, the descriptors it must inherit for that, and what ends its value."""
+    """What a rank receives, in parts, the descriptors it must inherit for that, and what ends its value."""
 
-    data: bytes
+    parts: tuple[bytes, ...]
     descriptors: tuple[int, ...]
     token: bytes
 
@@ -40,7 +42,7 @@ def pack(rank: int, name: str, function: Callable[..., Any], args: Sequence[Any]
     descriptors = _Descriptors()
     context.set_spawning_popen(descriptors)  # type: ignore[arg-type]  # it asks no more of it than this
     try:
-        by_reference, data = _dump(function, args, lambda: descriptors.sent.clear())
+        by_reference, parts = _dump(function, args, lambda: descriptors.sent.clear())
     except Exception as error:
         culprit = _culprit(rank, function, args)
         raise InvalidArgumentError(f"{culprit} cannot be pickled: {error}") from error
@@ -53,13 +55,13 @@ def pack(rank: int, name: str, function: Callable[..., Any], args: Sequence[Any]
         "token": token,
         "sys_path": [path or os.getcwd() for path in sys.path],
         "argv": sys.argv,
-        "multiprocessing": b"multiprocessing" in data,
+        "multiprocessing": _mention(parts, b"multiprocessing"),
         "authkey": bytes(current_process().authkey),
         "tracker": tracker,
-        **(_main_module() if by_reference and b"__main__" in data else {"main_name": None, "main_path": None}),
+        **(_main_module() if by_reference and _mention(parts, b"__main__") else _NO_MAIN),
     }
     inherited = (*descriptors.sent, *(() if tracker is None else (tracker,)))
-    return Payload(cloudpickle.dumps(setup) + data, inherited, token)
+    return Payload((pickle.dumps(setup), *parts), inherited, token)
 
 
 class Packed:
@@ -70,8 +72,8 @@ class Packed:
         self._args = args
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-        _, data = _dump(self._function, self._args)
-        return pickle.loads, (data,)
+        _, parts = _dump(self._function, self._args)
+        return pickle.loads, (b"".join(parts),)
 
 
 def new_token() -> bytes:
@@ -92,28 +94,47 @@ class _Descriptors:
         return descriptor
 
 
+class _Parts:
+    """A file for a pickler, which hands over large ``bytes`` as they are: nothing is copied, ranks share them."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self.written.append(data if type(data) is bytes else bytes(data))
+        return len(data)
+
+
 def _dump(
     function: Callable[..., Any], args: Sequence[Any], forget: Callable[[], None] = lambda: None
-) -> tuple[bool, bytes]:
+) -> tuple[bool, list[bytes]]:
     """Whether the pickle is by reference, and the pickle. ``forget`` what a failed attempt has asked to be sent."""
+    value = (function, tuple(args))
     if not _is_stranger(function):
         try:
-            return True, _pickle_by_reference((function, tuple(args)))
+            return True, _pickle_by_reference(value)
         except Exception:  # noqa: BLE001 - anything may be raised by pickling; by value it may work
             forget()
-    return False, _pickle_by_value((function, tuple(args)))
+    return False, _pickle_by_value(value)
 
 
-def _pickle_by_reference(value: object) -> bytes:
-    return bytes(ForkingPickler.dumps(value))
+def _pickle_by_reference(value: object) -> list[bytes]:
+    parts = _Parts()
+    ForkingPickler(parts, pickle.HIGHEST_PROTOCOL).dump(value)
+    return parts.written
 
 
-def _pickle_by_value(value: object) -> bytes:
-    buffer = io.BytesIO()
-    pickler = cloudpickle.Pickler(buffer)
-    pickler.dispatch_table = pickler.dispatch_table.new_child(ForkingPickler(io.BytesIO()).dispatch_table)
+def _pickle_by_value(value: object) -> list[bytes]:
+    parts = _Parts()
+    pickler = cloudpickle.Pickler(parts, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = pickler.dispatch_table.new_child(ForkingPickler(_Parts()).dispatch_table)
     pickler.dump(value)
-    return buffer.getvalue()
+    return parts.written
+
+
+def _mention(parts: list[bytes], name: bytes) -> bool:
+    """Whether the pickle may refer to ``name``. Large parts are the contents of somebody's bytes."""
+    return any(name in part for part in parts if len(part) < _LARGE)
 
 
 def _culprit(rank: int, function: Callable[..., Any], args: Sequence[Any]) -> str:

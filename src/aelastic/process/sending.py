@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class SendingPipe:
@@ -15,15 +19,11 @@ class SendingPipe:
         self._loop = asyncio.get_running_loop()
         self._writable: asyncio.Future[None] | None = None
 
-    async def send(self, data: bytes) -> None:
-        """Write ``data`` and close. A rank that ends before it has read everything is no error here."""
-        rest = memoryview(data)
+    async def send(self, parts: Iterable[bytes]) -> None:
+        """Write ``parts`` and close. A rank that ends before it has read everything is no error here."""
         try:
-            while rest and self._write_end >= 0:
-                try:
-                    rest = rest[os.write(self._write_end, rest) :]
-                except BlockingIOError:
-                    await self._wait_writable()
+            for part in parts:
+                await self._send(memoryview(part))
         except BrokenPipeError:
             return
         finally:
@@ -44,6 +44,13 @@ class SendingPipe:
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1
+
+    async def _send(self, rest: memoryview) -> None:
+        while rest and self._write_end >= 0:
+            try:
+                rest = rest[os.write(self._write_end, rest) :]
+            except BlockingIOError:
+                await self._wait_writable()
 
     async def _wait_writable(self) -> None:
         self._writable = self._loop.create_future()
