@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aelastic.events import Event, LogLine, RankExited, RankSnapshot, RankStarted, RankState, RunFinished
     from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
     from aelastic.logs.subscription import Subscription
+    from aelastic.numa import AffinityMode, NumaOptions
     from aelastic.results import RunProcsResult
     from aelastic.std import Std, to_map
 
@@ -57,12 +58,14 @@ _NAMES = {
     ),
     "aelastic.logs.specs": ("DefaultLogsSpecs", "LogsDest", "LogsSpecs"),
     "aelastic.logs.subscription": ("Subscription",),
+    "aelastic.numa": ("AffinityMode", "NumaOptions"),
     "aelastic.results": ("RunProcsResult",),
     "aelastic.std": ("Std", "to_map"),
 }
 
 __all__ = [
     "AelasticError",
+    "AffinityMode",
     "ChildFailedError",
     "DefaultLogsSpecs",
     "ErrorHandler",
@@ -74,6 +77,7 @@ __all__ = [
     "LogsSpecs",
     "MultiprocessContext",
     "NotRunningError",
+    "NumaOptions",
     "PContext",
     "ProcessFailure",
     "RankExited",

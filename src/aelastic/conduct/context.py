@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aelastic.events import Event, LogLine, RankSnapshot
     from aelastic.logs.specs import LogsSpecs
     from aelastic.logs.subscription import Subscription
+    from aelastic.numa import NumaOptions
     from aelastic.results import RunProcsResult
 
 _LINES_WAITING = 10_000
@@ -50,6 +51,7 @@ class PContext(ABC):
         envs: environment by local rank, added to the application's own.
         logs_specs: where the output goes; None: to the console.
         log_line_prefixes: header of the lines by local rank, in place of ``[<name><rank>]:``.
+        numa_options: bind each rank to the cpus near its GPU; None: it runs wherever this process may.
         duplicate_stdout_filters, duplicate_stderr_filters: the teed lines that contain any of these strings are
             also written to ``filtered_stdout.log`` and ``filtered_stderr.log``.
         death_sig: the signal that asks a rank to end.
@@ -68,6 +70,7 @@ class PContext(ABC):
         envs: Mapping[int, Mapping[str, str]],
         logs_specs: LogsSpecs | None = None,
         log_line_prefixes: Mapping[int, str] | None = None,
+        numa_options: NumaOptions | None = None,
         duplicate_stdout_filters: Sequence[str] | None = None,
         duplicate_stderr_filters: Sequence[str] | None = None,
         *,
@@ -93,6 +96,7 @@ class PContext(ABC):
             shutdown_timeout=_seconds("shutdown_timeout", shutdown_timeout),
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
+            numa_options=numa_options,
         )
         self._run: Run | None = None
         self._stop_requested = False
@@ -261,13 +265,11 @@ class SubprocessContext(PContext):
         envs: Mapping[int, Mapping[str, str]],
         logs_specs: LogsSpecs | None = None,
         log_line_prefixes: Mapping[int, str] | None = None,
-        numa_options: None = None,
+        numa_options: NumaOptions | None = None,
         duplicate_stdout_filters: Sequence[str] | None = None,
         duplicate_stderr_filters: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
-        if numa_options is not None:
-            raise InvalidArgumentError("numa_options: binding to NUMA nodes is not supported yet")
         super().__init__(
             name,
             entrypoint,
@@ -275,6 +277,7 @@ class SubprocessContext(PContext):
             envs,
             logs_specs,
             log_line_prefixes,
+            numa_options,
             duplicate_stdout_filters,
             duplicate_stderr_filters,
             **options,
@@ -303,15 +306,13 @@ class MultiprocessContext(PContext):
         start_method: StartMethod = "spawn",
         logs_specs: LogsSpecs | None = None,
         log_line_prefixes: Mapping[int, str] | None = None,
-        numa_options: None = None,
+        numa_options: NumaOptions | None = None,
         duplicate_stdout_filters: Sequence[str] | None = None,
         duplicate_stderr_filters: Sequence[str] | None = None,
         *,
         preload: Sequence[str] = (),
         **options: Any,
     ) -> None:
-        if numa_options is not None:
-            raise InvalidArgumentError("numa_options: binding to NUMA nodes is not supported yet")
         if is_importing_main():
             raise NotRunningError(
                 "a rank that imports the main module must not start ranks itself; put the start of the application "
@@ -326,6 +327,7 @@ class MultiprocessContext(PContext):
             envs,
             logs_specs,
             log_line_prefixes,
+            numa_options,
             duplicate_stdout_filters,
             duplicate_stderr_filters,
             **options,

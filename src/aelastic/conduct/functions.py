@@ -114,7 +114,7 @@ class SpawnWorkload(FunctionWorkload):
         ends = sending.read_end, value_end
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
         command = Command(
-            (sys.executable, *flags, *command_line(*ends)),
+            (sys.executable, *flags, *command_line(*ends, surroundings.cpus)),
             surroundings.env,
             surroundings.stdout,
             surroundings.stderr,
@@ -153,7 +153,9 @@ class ForkWorkload(FunctionWorkload):
         token = new_token()
         value_end = self._values.open(rank, token)
         ours = tuple(end for end in open_ends() if end != value_end)
-        return Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, close=ours)
+        return Entry(
+            surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, ours, surroundings.cpus
+        )
 
 
 class ForkserverWorkload(FunctionWorkload):
@@ -177,7 +179,9 @@ class ForkserverWorkload(FunctionWorkload):
         """Ask the fork server."""
         token = new_token()
         value_end = self._values.open(rank, token)
-        entry = Entry(surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token)
+        entry = Entry(
+            surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, cpus=surroundings.cpus
+        )
         process = await fork_by_server(entry, self._function, self._args[rank], on_exit, tools.executor)
         self._values.begin(rank, tools)
         return process

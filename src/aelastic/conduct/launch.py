@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
+    from aelastic.numa import NumaOptions
 
 
 @overload
@@ -23,7 +24,7 @@ def start_processes(
     logs_specs: LogsSpecs | None = ...,
     log_line_prefixes: Mapping[int, str] | None = ...,
     start_method: StartMethod = ...,
-    numa_options: None = ...,
+    numa_options: NumaOptions | None = ...,
     duplicate_stdout_filters: Sequence[str] | None = ...,
     duplicate_stderr_filters: Sequence[str] | None = ...,
     *,
@@ -44,7 +45,7 @@ def start_processes(
     logs_specs: LogsSpecs | None = ...,
     log_line_prefixes: Mapping[int, str] | None = ...,
     start_method: StartMethod = ...,
-    numa_options: None = ...,
+    numa_options: NumaOptions | None = ...,
     duplicate_stdout_filters: Sequence[str] | None = ...,
     duplicate_stderr_filters: Sequence[str] | None = ...,
     *,
@@ -64,7 +65,7 @@ def start_processes(
     logs_specs: LogsSpecs | None = None,
     log_line_prefixes: Mapping[int, str] | None = None,
     start_method: StartMethod = "spawn",
-    numa_options: None = None,
+    numa_options: NumaOptions | None = None,
     duplicate_stdout_filters: Sequence[str] | None = None,
     duplicate_stderr_filters: Sequence[str] | None = None,
     *,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aelastic.conduct.binding import cpus_by_rank
 from aelastic.conduct.board import Board
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.tasks import OwnTask
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from aelastic.conduct.workload import Outcome, Workload
     from aelastic.decide.gang import Action
     from aelastic.decide.plan import Destinations, RankPlan
+    from aelastic.numa import NumaOptions
     from aelastic.process.watch import Process
 
 logger = logging.getLogger("aelastic")
@@ -66,6 +68,7 @@ class RunSpec:
     shutdown_timeout: float
     drain_timeout: float
     failure_grace: float
+    numa_options: NumaOptions | None = None
 
 
 class Run:
@@ -98,6 +101,7 @@ class Run:
         )
         self._tools = Tools(self._spawn, self._executor)
         self._envs: dict[int, dict[str, str]] = {}
+        self._cpus: dict[int, frozenset[int]] = {}
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
@@ -194,6 +198,8 @@ class Run:
         for plan in self.spec.ranks:
             self._envs[plan.rank] = {**application_env, **self._rank_env(plan, self._envs[plan.rank])}
         await self._off_loop(partial(self.spec.workload.check, self._envs))
+        if self.spec.numa_options is not None:
+            self._cpus = await self._off_loop(partial(cpus_by_rank, self.spec.numa_options, len(self.spec.ranks)))
         paths = {Std.OUT: self.dest.filtered_stdout, Std.ERR: self.dest.filtered_stderr}
         filters = {std: (paths[std], needles) for std, needles in self.spec.filters.items() if paths[std]}
         await self.streams.open(plans, filters)
@@ -208,7 +214,10 @@ class Run:
     async def _launch(self, plan: RankPlan) -> None:
         rank = plan.rank
         surroundings = Surroundings(
-            self._envs[rank], self.streams.descriptor(rank, Std.OUT), self.streams.descriptor(rank, Std.ERR)
+            self._envs[rank],
+            self.streams.descriptor(rank, Std.OUT),
+            self.streams.descriptor(rank, Std.ERR),
+            self._cpus.get(rank),
         )
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)

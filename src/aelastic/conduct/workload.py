@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aelastic.process.launch import Command, launch
 from aelastic.process.program import check_programs
+from aelastic.process.topology import bind
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,11 +37,15 @@ Outcome: TypeAlias = Delivered | Undelivered
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a rank is started with: its whole environment, and its streams as descriptors (None: ours, shared)."""
+    """What a rank is started with: its whole environment, its streams as descriptors (None: ours, shared), its cpus.
+
+    ``cpus`` None: wherever this process may run.
+    """
 
     env: dict[str, str]
     stdout: int | None
     stderr: int | None
+    cpus: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,10 @@ class ProgramWorkload:
         command = Command(
             (self._program, *self._args[rank]), surroundings.env, surroundings.stdout, surroundings.stderr
         )
-        return await launch(command, on_exit)
+        process = await launch(command, on_exit)
+        if surroundings.cpus is not None:
+            bind(process.pid, surroundings.cpus)  # the program is a moment old; it has hardly a second thread
+        return process
 
     async def outcome(self, rank: int, tools: Tools) -> Outcome:
         """A program delivers nothing but its exit code."""

@@ -20,20 +20,24 @@ _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 _importing_main = False
 
 
-def command_line(payload_end: int, value_end: int) -> tuple[str, ...]:
-    """What follows the interpreter's name and flags. The arguments are descriptors that it inherits."""
+def command_line(payload_end: int, value_end: int, cpus: frozenset[int] | None) -> tuple[str, ...]:
+    """What follows the interpreter's name and flags: two descriptors that it inherits, and where it may run."""
+    where = None if cpus is None else set(cpus)
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     lines = (
         f"import sys; sys.path.insert(0, {home!r})",
         "from aelastic.worker.bootstrap import main",
-        f"main({payload_end}, {value_end})",
+        f"main({payload_end}, {value_end}, {where})",
     )
     return "-c", "; ".join(lines)
 
 
-def main(payload_end: int, value_end: int) -> None:
-    """Receive the function, run it, and deliver its value."""
+def main(payload_end: int, value_end: int, cpus: set[int] | None) -> None:
+    """Receive the function, run it on ``cpus`` (None: anywhere), and deliver its value."""
     from aelastic.errors.handler import record
+
+    if cpus is not None:
+        os.sched_setaffinity(0, cpus)
 
     os.set_inheritable(payload_end, False)
     os.set_inheritable(value_end, False)
