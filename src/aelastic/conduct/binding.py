@@ -27,7 +27,7 @@ def cpus_by_rank(options: NumaOptions, nprocs: int) -> dict[int, frozenset[int]]
     clauses = "; ".join(filter(None, (shortfall(outcome, allowed) for outcome in outcomes)))
     if any(isinstance(outcome, Unbound) for outcome in outcomes) and not options.should_fall_back_if_binding_fails:
         raise InvalidArgumentError(
-            f"numa_options: {clauses}; should_fall_back_if_binding_fails=True lets them run unbound"
+            f"numa_options: {clauses}; with should_fall_back_if_binding_fails=True such a rank runs unbound"
         )
     if clauses:
         logger.warning("NUMA binding gives less than was asked for: %s", clauses)
