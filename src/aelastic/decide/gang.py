@@ -127,7 +127,8 @@ class Gang:
 
     def _proceed(self, at: float) -> list[Action]:
         """Stop the others when a failure's grace is over; finish when nobody is left."""
-        if self._stop_at is not None and at >= self._stop_at and not self.stopping:
+        launched = len(self._ladders) == self.nprocs  # while ranks are being started, none is stopped for a failure
+        if launched and self._stop_at is not None and at >= self._stop_at and not self.stopping:
             return self.stop_asked(at)
         return self._finish()
 
