@@ -23,7 +23,7 @@ from aelastic.errors import record
 EPOCHS = 5
 
 
-def train(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, ...]], sampler: DistributedSampler[Any]) -> list[float]:
+def train(model: nn.Module, loader: DataLoader[Any], sampler: DistributedSampler[Any]) -> list[float]:
     """The mean loss over all ranks, by epoch."""
     loss_of = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,9 +35,17 @@ def uvloop_is_warm() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(uvloop_is_warm: None) -> Iterator[None]:
+def no_leaks(uvloop_is_warm: None, multiprocessing_is_warm: None) -> Iterator[None]:
     """Fail a test that leaves a process, a thread, a file descriptor or a signal handler behind."""
     before = Belongings.now()
     yield
     left = before.left_behind(patience=3.0)
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def multiprocessing_is_warm() -> None:
+    """multiprocessing keeps its helpers and its heap of shared values as long as the process lives."""
+    resource_tracker.ensure_running()
+    forkserver.ensure_running()
+    multiprocessing.Value("i", 0)

@@ -34,15 +34,20 @@ def run_python(directory: Path, *args: str) -> str:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 def test_the_async_example(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(block("asyncio.run(main())"))
+    (tmp_path / "example.py").write_text(block("STEP"))
     shown = run_python(tmp_path, "example.py")
     assert "[trainer1]:step of rank 1" in shown
     assert "first failure: 2 exited with code 1" in shown
     assert "exit codes: {0: 0, 1: 0, 2: 1}" in shown
+
+
+def test_the_function_example(tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(block("total:"))
+    assert run_python(tmp_path, "example.py") == f"total: {sum(range(1_000_000))}\n"
 
 
 def test_the_record_example(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aelastic.lazy import lazily
 
 if TYPE_CHECKING:
-    from aelastic.conduct.context import PContext, SubprocessContext
+    from aelastic.conduct.context import MultiprocessContext, PContext, SubprocessContext
     from aelastic.conduct.launch import start_processes
     from aelastic.conduct.signals import handle_signals
     from aelastic.errors import (
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from aelastic.events import Event, LogLine, RankExited, RankSnapshot, RankStarted, RankState, RunFinished
     from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
     from aelastic.logs.subscription import Subscription
+    from aelastic.logs.tail import TailLog
+    from aelastic.numa import AffinityMode, NumaOptions
     from aelastic.results import RunProcsResult
     from aelastic.std import Std, to_map
+    from aelastic.worker.redirects import redirect, redirect_stderr, redirect_stdout
 
 __version__ = "0.1.0"
 
 _NAMES = {
-    "aelastic.conduct.context": ("PContext", "SubprocessContext"),
+    "aelastic.conduct.context": ("MultiprocessContext", "PContext", "SubprocessContext"),
     "aelastic.conduct.launch": ("start_processes",),
     "aelastic.conduct.signals": ("handle_signals",),
     "aelastic.errors": (
@@ -57,12 +60,16 @@ _NAMES = {
     ),
     "aelastic.logs.specs": ("DefaultLogsSpecs", "LogsDest", "LogsSpecs"),
     "aelastic.logs.subscription": ("Subscription",),
+    "aelastic.logs.tail": ("TailLog",),
+    "aelastic.numa": ("AffinityMode", "NumaOptions"),
     "aelastic.results": ("RunProcsResult",),
     "aelastic.std": ("Std", "to_map"),
+    "aelastic.worker.redirects": ("redirect", "redirect_stderr", "redirect_stdout"),
 }
 
 __all__ = [
     "AelasticError",
+    "AffinityMode",
     "ChildFailedError",
     "DefaultLogsSpecs",
     "ErrorHandler",
@@ -72,7 +79,9 @@ __all__ = [
     "LogLine",
     "LogsDest",
     "LogsSpecs",
+    "MultiprocessContext",
     "NotRunningError",
+    "NumaOptions",
     "PContext",
     "ProcessFailure",
     "RankExited",
@@ -85,11 +94,16 @@ __all__ = [
     "Std",
     "SubprocessContext",
     "Subscription",
+    "TailLog",
     "get_error_handler",
     "handle_signals",
     "record",
+    "redirect",
+    "redirect_stderr",
+    "redirect_stdout",
     "start_processes",
     "to_map",
 ]
 
-__getattr__ = lazily(__name__, _NAMES)
+if not TYPE_CHECKING:  # to a type checker, a name that is not in the list above is an error
+    __getattr__ = lazily(__name__, _NAMES)

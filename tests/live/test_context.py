@@ -326,9 +326,6 @@ def compute(first: int, second: int) -> None:
                 sys.setswitchinterval(before)
 
 
-@pytest.mark.xfail(
-    reason="the gang takes the end of the first rank, not the signal, as the time of the stop", strict=True
-)
 async def test_a_rank_that_failed_before_we_signalled_it_is_no_collateral() -> None:
     async with shell(SLEEPING, SLEEPING) as ctx:
         block(ctx.pids()[1], ctx.pids()[0])

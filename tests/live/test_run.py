@@ -43,7 +43,7 @@ async def test_the_first_failure_ends_the_run() -> None:
 async def test_sixty_four_ranks_of_true() -> None:
     ranks = range(64)
     async with aelastic.start_processes(
-        "t", "true", args={rank: () for rank in ranks}, envs={rank: {} for rank in ranks}
+        "t", "true", args=dict.fromkeys(ranks, ()), envs={rank: {} for rank in ranks}
     ) as ctx:
         result = await ctx.wait()
     assert result is not None

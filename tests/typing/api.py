@@ -56,7 +56,7 @@ def the_arguments_are_torchs(specs: aelastic.LogsSpecs) -> None:
         drain_timeout=0.5,
         failure_grace=1,
     )
-    aelastic.start_processes("w", "true", {0: ()}, {0: {}}, start_method="thread")  # type: ignore[arg-type]
+    aelastic.start_processes("w", "true", {0: ()}, {0: {}}, start_method="thread")  # type: ignore[call-overload]
     aelastic.start_processes("w", "true", {0: ()}, {0: {"K": 1}})  # type: ignore[dict-item]
 
 

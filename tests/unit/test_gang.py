@@ -39,7 +39,7 @@ def test_all_ranks_succeed() -> None:
     assert [end(one, rank, 0, 10.0) for rank in (2, 0, 1)] == [NOTHING, NOTHING, DONE]
     assert one.finished
     assert one.first_failure is None
-    assert one.ends == dict.fromkeys(range(3), End(0, 10.0, collateral=False))
+    assert one.ends == dict.fromkeys(range(3), End(0, 10.0, collateral=False, failed=False))
 
 
 def test_ranks_that_end_while_others_start_do_not_finish_the_gang() -> None:
@@ -278,10 +278,18 @@ def test_ranks_that_never_started_are_neither_signalled_nor_waited_for() -> None
     assert one.step(1) is None
 
 
-def test_a_failure_while_starting_stops_the_start() -> None:
+def test_a_failure_while_starting_waits_for_the_last_start() -> None:
     one = gang(3, started=2)
-    assert end(one, 0, 1, 10.0) == signals(SIGTERM, 1)
-    assert one.stopping
+    assert end(one, 0, 1, 10.0) == NOTHING
+    before = one.next_deadline
+    one.started(2)
+    assert (before, one.next_deadline) == (None, 10.0)
+    assert one.deadline(11.0) == signals(SIGTERM, 1, 2)
+
+
+def test_a_stop_while_starting_stops_the_start() -> None:
+    one = gang(3, started=2)
+    assert one.stop_asked(10.0) == signals(SIGTERM, 0, 1)
     with pytest.raises(ValueError, match="rank 2 may not start"):
         one.started(2)
 
@@ -317,7 +325,7 @@ def test_a_second_end_changes_nothing() -> None:
     one = gang(2)
     end(one, 0, 0, 10.0)
     assert end(one, 0, 1, 11.0) == NOTHING
-    assert one.ends[0] == End(0, 10.0, collateral=False)
+    assert one.ends[0] == End(0, 10.0, collateral=False, failed=False)
     assert not one.stopping
 
 

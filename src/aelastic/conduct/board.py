@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aelastic.decide.ladder import Step
+from aelastic.events import RankSnapshot, RankState
 from aelastic.logs.subscription import Subscription
 
 if TYPE_CHECKING:
     from aelastic.events import Event, RankExited, RankStarted, RunFinished
 
 _CAPACITY = 100_000
+_STATES = {
+    None: RankState.PENDING,
+    Step.RUNNING: RankState.RUNNING,
+    Step.TERMINATING: RankState.STOPPING,
+    Step.KILLING: RankState.STOPPING,
+    Step.GONE: RankState.EXITED,
+    Step.ABANDONED: RankState.ABANDONED,
+}
 
 
 class Board:
@@ -49,6 +59,19 @@ class Board:
         if self._closed:
             subscription.close()
         return subscription
+
+    def snapshot(self, rank: int, step: Step | None, last_line: str) -> RankSnapshot:
+        """The rank as it is now; ``step`` is None before its start."""
+        started, exited = self.started.get(rank), self.exited.get(rank)
+        return RankSnapshot(
+            rank=rank,
+            state=_STATES[step],
+            pid=started.pid if started else None,
+            exitcode=exited.exitcode if exited else None,
+            started_at=started.time if started else None,
+            ended_at=exited.time if exited else None,
+            last_line=last_line,
+        )
 
     def _publish(self, event: Event) -> None:
         self._events.append(event)

@@ -11,21 +11,29 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
+from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
 from aelastic.conduct.mailbox import LONGEST_WAIT
-from aelastic.conduct.run import Run, RunSpec
+from aelastic.conduct.prepare import RunSpec
+from aelastic.conduct.run import Run
+from aelastic.conduct.workload import ProgramWorkload
 from aelastic.decide.plan import plan_ranks
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
 from aelastic.logs.specs import DefaultLogsSpecs
 from aelastic.std import Std
+from aelastic.worker.bootstrap import is_importing_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    from aelastic.conduct.functions import StartMethod
+    from aelastic.conduct.workload import Workload
+    from aelastic.decide.plan import RankPlan
     from aelastic.events import Event, LogLine, RankSnapshot
     from aelastic.logs.specs import LogsSpecs
     from aelastic.logs.subscription import Subscription
+    from aelastic.numa import NumaOptions
     from aelastic.results import RunProcsResult
 
 _LINES_WAITING = 10_000
@@ -45,6 +53,7 @@ class PContext(ABC):
         envs: environment by local rank, added to the application's own.
         logs_specs: where the output goes; None: to the console.
         log_line_prefixes: header of the lines by local rank, in place of ``[<name><rank>]:``.
+        numa_options: bind each rank to the cpus near its GPU; None: it runs wherever this process may.
         duplicate_stdout_filters, duplicate_stderr_filters: the teed lines that contain any of these strings are
             also written to ``filtered_stdout.log`` and ``filtered_stderr.log``.
         death_sig: the signal that asks a rank to end.
@@ -63,6 +72,7 @@ class PContext(ABC):
         envs: Mapping[int, Mapping[str, str]],
         logs_specs: LogsSpecs | None = None,
         log_line_prefixes: Mapping[int, str] | None = None,
+        numa_options: NumaOptions | None = None,
         duplicate_stdout_filters: Sequence[str] | None = None,
         duplicate_stderr_filters: Sequence[str] | None = None,
         *,
@@ -76,24 +86,26 @@ class PContext(ABC):
         self.args = args
         self.envs = envs
         self.nprocs = len(args)
+        ranks = plan_ranks(name, args, envs, log_line_prefixes, program=isinstance(entrypoint, str))
         filters = {Std.OUT: duplicate_stdout_filters, Std.ERR: duplicate_stderr_filters}
         self._spec = RunSpec(
             name=name,
-            program=self._program(),
-            ranks=plan_ranks(name, args, envs, log_line_prefixes),
+            workload=self._workload(ranks),
+            ranks=ranks,
             logs_specs=DefaultLogsSpecs() if logs_specs is None else logs_specs,
             filters={std: _needles(needles) for std, needles in filters.items() if needles},
             death_sig=_signal("death_sig", death_sig),
             shutdown_timeout=_seconds("shutdown_timeout", shutdown_timeout),
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
+            numa_options=numa_options,
         )
         self._run: Run | None = None
         self._stop_requested = False
 
     @abstractmethod
-    def _program(self) -> str:
-        """The program that every rank runs."""
+    def _workload(self, ranks: tuple[RankPlan, ...]) -> Workload:
+        """What the ranks do."""
 
     async def start(self) -> Self:
         """Start every rank, or none: whatever goes wrong, and when cancelled, what was started is stopped first.
@@ -192,17 +204,17 @@ class PContext(ABC):
     @property
     def stdouts(self) -> dict[int, str]:
         """Log file of standard output by rank, ``""`` where it goes to the console. Empty before the start."""
-        return dict(self._run.dest.stdouts) if self._run else {}
+        return dict(self._run.prepared.dest.stdouts) if self._run else {}
 
     @property
     def stderrs(self) -> dict[int, str]:
         """Log file of standard error by rank, ``""`` where it goes to the console. Empty before the start."""
-        return dict(self._run.dest.stderrs) if self._run else {}
+        return dict(self._run.prepared.dest.stderrs) if self._run else {}
 
     @property
     def error_files(self) -> dict[int, str]:
         """Error file by rank. Empty before the start."""
-        return dict(self._run.dest.error_files) if self._run else {}
+        return dict(self._run.prepared.dest.error_files) if self._run else {}
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -266,13 +278,11 @@ class SubprocessContext(PContext):
         envs: Mapping[int, Mapping[str, str]],
         logs_specs: LogsSpecs | None = None,
         log_line_prefixes: Mapping[int, str] | None = None,
-        numa_options: None = None,
+        numa_options: NumaOptions | None = None,
         duplicate_stdout_filters: Sequence[str] | None = None,
         duplicate_stderr_filters: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
-        if numa_options is not None:
-            raise InvalidArgumentError("numa_options: binding to NUMA nodes is not supported yet")
         super().__init__(
             name,
             entrypoint,
@@ -280,15 +290,73 @@ class SubprocessContext(PContext):
             envs,
             logs_specs,
             log_line_prefixes,
+            numa_options,
             duplicate_stdout_filters,
             duplicate_stderr_filters,
             **options,
         )
 
-    def _program(self) -> str:
+    def _workload(self, ranks: tuple[RankPlan, ...]) -> Workload:
         if not isinstance(self.entrypoint, str) or not self.entrypoint or "\0" in self.entrypoint:
             raise InvalidArgumentError(f"entrypoint: expected the path or name of a program, got {self.entrypoint!r}")
-        return self.entrypoint
+        return ProgramWorkload(self.entrypoint, {plan.rank: plan.args for plan in ranks})
+
+
+class MultiprocessContext(PContext):
+    """Ranks that run a Python function, plain or ``async def``; its values are in ``RunProcsResult.return_values``.
+
+    Args:
+        start_method: ``"spawn"``, a fresh interpreter for each rank; ``"fork"``, a copy of this process; or
+            ``"forkserver"``, a copy of a process that has imported the modules in ``preload``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entrypoint: Callable[..., Any],
+        args: Mapping[int, Sequence[Any]],
+        envs: Mapping[int, Mapping[str, str]],
+        start_method: StartMethod = "spawn",
+        logs_specs: LogsSpecs | None = None,
+        log_line_prefixes: Mapping[int, str] | None = None,
+        numa_options: NumaOptions | None = None,
+        duplicate_stdout_filters: Sequence[str] | None = None,
+        duplicate_stderr_filters: Sequence[str] | None = None,
+        *,
+        preload: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        if is_importing_main():
+            raise NotRunningError(
+                "a rank that imports the main module must not start ranks itself; put the start of the application "
+                "under: if __name__ == '__main__'"
+            )
+        self.start_method = start_method
+        self._preload = preload
+        super().__init__(
+            name,
+            entrypoint,
+            args,
+            envs,
+            logs_specs,
+            log_line_prefixes,
+            numa_options,
+            duplicate_stdout_filters,
+            duplicate_stderr_filters,
+            **options,
+        )
+
+    def _workload(self, ranks: tuple[RankPlan, ...]) -> Workload:
+        function, args = self.entrypoint, {plan.rank: plan.args for plan in ranks}
+        if not callable(function):
+            raise InvalidArgumentError(f"entrypoint: expected a function, got {function!r}")
+        if self.start_method == "spawn":
+            return SpawnWorkload(self.name, function, args)
+        if self.start_method == "fork":
+            return ForkWorkload(self.name, function, args)
+        if self.start_method == "forkserver":
+            return ForkserverWorkload(self.name, function, args, self._preload)
+        raise InvalidArgumentError(f"start_method: expected spawn, fork or forkserver, got {self.start_method!r}")
 
 
 _C = TypeVar("_C", bound=PContext)

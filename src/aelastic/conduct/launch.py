@@ -3,26 +3,69 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, overload
 
-from aelastic.conduct.context import Starting, SubprocessContext
-from aelastic.errors.base import InvalidArgumentError
+from aelastic.conduct.context import MultiprocessContext, Starting, SubprocessContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
+    from aelastic.numa import NumaOptions
 
 
+@overload
 def start_processes(
     name: str,
     entrypoint: str,
     args: Mapping[int, Sequence[Any]],
     envs: Mapping[int, Mapping[str, str]],
+    logs_specs: LogsSpecs | None = ...,
+    log_line_prefixes: Mapping[int, str] | None = ...,
+    start_method: StartMethod = ...,
+    numa_options: NumaOptions | None = ...,
+    duplicate_stdout_filters: Sequence[str] | None = ...,
+    duplicate_stderr_filters: Sequence[str] | None = ...,
+    *,
+    death_sig: int = ...,
+    shutdown_timeout: float = ...,
+    drain_timeout: float = ...,
+    failure_grace: float = ...,
+    preload: Sequence[str] = ...,
+) -> Starting[SubprocessContext]: ...
+
+
+@overload
+def start_processes(
+    name: str,
+    entrypoint: Callable[..., Any],
+    args: Mapping[int, Sequence[Any]],
+    envs: Mapping[int, Mapping[str, str]],
+    logs_specs: LogsSpecs | None = ...,
+    log_line_prefixes: Mapping[int, str] | None = ...,
+    start_method: StartMethod = ...,
+    numa_options: NumaOptions | None = ...,
+    duplicate_stdout_filters: Sequence[str] | None = ...,
+    duplicate_stderr_filters: Sequence[str] | None = ...,
+    *,
+    death_sig: int = ...,
+    shutdown_timeout: float = ...,
+    drain_timeout: float = ...,
+    failure_grace: float = ...,
+    preload: Sequence[str] = ...,
+) -> Starting[MultiprocessContext]: ...
+
+
+def start_processes(
+    name: str,
+    entrypoint: str | Callable[..., Any],
+    args: Mapping[int, Sequence[Any]],
+    envs: Mapping[int, Mapping[str, str]],
     logs_specs: LogsSpecs | None = None,
     log_line_prefixes: Mapping[int, str] | None = None,
-    start_method: Literal["spawn", "fork", "forkserver"] = "spawn",
-    numa_options: None = None,
+    start_method: StartMethod = "spawn",
+    numa_options: NumaOptions | None = None,
     duplicate_stdout_filters: Sequence[str] | None = None,
     duplicate_stderr_filters: Sequence[str] | None = None,
     *,
@@ -30,31 +73,28 @@ def start_processes(
     shutdown_timeout: float = 30.0,
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
-) -> Starting[SubprocessContext]:
+    preload: Sequence[str] = (),
+) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
 
-    The result can be awaited (``ctx = await start_processes(...)``) or entered (``async with start_processes(...) as
-    ctx``). The arguments are those of ``PContext``; ``start_method`` concerns ranks that run a Python function.
-    Names, order and defaults are torch's.
+    A ``str`` is a program, a callable (plain or ``async def``) a Python function, whose values the result brings home.
+    What is returned can be awaited (``ctx = await start_processes(...)``) or entered (``async with
+    start_processes(...) as ctx``). The arguments are those of ``PContext``; ``start_method`` and ``preload`` concern
+    functions, see ``MultiprocessContext``. Names, order and defaults are torch's.
 
     Raises ``InvalidRanksError`` and ``InvalidArgumentError`` at once; see ``PContext.start`` for what awaiting raises.
     """
-    if callable(entrypoint):
-        raise InvalidArgumentError("entrypoint: ranks that run a Python function are not supported yet; give a program")
-    return Starting(
-        SubprocessContext(
-            name,
-            entrypoint,
-            args,
-            envs,
-            logs_specs,
-            log_line_prefixes,
-            numa_options,
-            duplicate_stdout_filters,
-            duplicate_stderr_filters,
-            death_sig=death_sig,
-            shutdown_timeout=shutdown_timeout,
-            drain_timeout=drain_timeout,
-            failure_grace=failure_grace,
-        )
-    )
+    options: dict[str, Any] = {
+        "logs_specs": logs_specs,
+        "log_line_prefixes": log_line_prefixes,
+        "numa_options": numa_options,
+        "duplicate_stdout_filters": duplicate_stdout_filters,
+        "duplicate_stderr_filters": duplicate_stderr_filters,
+        "death_sig": death_sig,
+        "shutdown_timeout": shutdown_timeout,
+        "drain_timeout": drain_timeout,
+        "failure_grace": failure_grace,
+    }
+    if not callable(entrypoint):
+        return Starting(SubprocessContext(name, entrypoint, args, envs, **options))
+    return Starting(MultiprocessContext(name, entrypoint, args, envs, start_method, preload=preload, **options))

@@ -11,64 +11,40 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelastic.conduct.board import Board
 from aelastic.conduct.mailbox import Mailbox
+from aelastic.conduct.prepare import ERROR_FILE, Prepared, prepare
 from aelastic.conduct.tasks import OwnTask
+from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang, Signal
 from aelastic.decide.ladder import Step
-from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.decide.verdict import Evidence, failure_of
 from aelastic.errors.base import NotRunningError
-from aelastic.events import RankExited, RankSnapshot, RankStarted, RankState, RunFinished
-from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
 from aelastic.process.blocking import wait_for_ends
-from aelastic.process.launch import Command, launch
-from aelastic.process.program import check_program
 from aelastic.process.reports import read_report
 from aelastic.results import RunProcsResult
 from aelastic.std import Std
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
 
+    from aelastic.conduct.prepare import RunSpec
+    from aelastic.conduct.workload import Outcome
     from aelastic.decide.gang import Action
-    from aelastic.decide.plan import Destinations, RankPlan
-    from aelastic.process.launch import Process
+    from aelastic.decide.plan import RankPlan
+    from aelastic.events import RankSnapshot
+    from aelastic.process.watch import Process
 
 logger = logging.getLogger("aelastic")
 
-_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _STDERR_TAIL_LINES = 20
 _PATIENCE = 5.0
-_STATES = {
-    None: RankState.PENDING,
-    Step.RUNNING: RankState.RUNNING,
-    Step.TERMINATING: RankState.STOPPING,
-    Step.KILLING: RankState.STOPPING,
-    Step.GONE: RankState.EXITED,
-    Step.ABANDONED: RankState.ABANDONED,
-}
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class RunSpec:
-    """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for."""
-
-    name: str
-    program: str
-    ranks: tuple[RankPlan, ...]
-    logs_specs: LogsSpecs
-    filters: Mapping[Std, tuple[str, ...]]
-    death_sig: int
-    shutdown_timeout: float
-    drain_timeout: float
-    failure_grace: float
 
 
 class Run:
@@ -81,7 +57,7 @@ class Run:
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
         self.board = Board()
-        self.dest: Destinations = LogsDest()
+        self.prepared = Prepared()
         self.loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = self.loop.create_future()
         self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
@@ -94,11 +70,12 @@ class Run:
         self._processes: dict[int, Process] = {}
         self._drains: list[asyncio.Task[None]] = []
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
+        self._outcomes: dict[int, Outcome] = {}
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
         self.streams = Streams(
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
-        self._envs: dict[int, dict[str, str]] = {}
+        self._tools = Tools(self._spawn, self._executor, time.monotonic)
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
@@ -133,19 +110,8 @@ class Run:
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
-        return {plan.rank: self._snapshot(plan.rank) for plan in self.spec.ranks}
-
-    def _snapshot(self, rank: int) -> RankSnapshot:
-        started, exited = self.board.started.get(rank), self.board.exited.get(rank)
-        return RankSnapshot(
-            rank=rank,
-            state=_STATES[self._gang.step(rank)],
-            pid=started.pid if started else None,
-            exitcode=exited.exitcode if exited else None,
-            started_at=started.time if started else None,
-            ended_at=exited.time if exited else None,
-            last_line=self.streams.last_line(rank),
-        )
+        ranks = [plan.rank for plan in self.spec.ranks]
+        return {rank: self.board.snapshot(rank, self._gang.step(rank), self.streams.last_line(rank)) for rank in ranks}
 
     # The owner of the state
 
@@ -170,7 +136,7 @@ class Run:
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
         try:
-            await self._prepare()
+            self.prepared = await prepare(self.spec, self.streams, self._off_loop)
             for plan in self.spec.ranks:
                 await asyncio.sleep(0)
                 self._take_facts()
@@ -184,65 +150,40 @@ class Run:
             return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
         return None
 
-    async def _prepare(self) -> None:
-        """Everything that can go wrong before the first process exists."""
-        application_env = {"PYTHONUNBUFFERED": "1", **os.environ}
-        self._envs = {plan.rank: dict(plan.env) for plan in self.spec.ranks}
-        self.dest = await self._off_loop(partial(self.spec.logs_specs.reify, self._envs))
-        plans = plan_streams(self.dest, len(self.spec.ranks))
-        check_ranks("envs after LogsSpecs.reify", self._envs, len(self.spec.ranks))
-        for plan in self.spec.ranks:
-            self._envs[plan.rank] = {**application_env, **self._rank_env(plan, self._envs[plan.rank])}
-        await self._off_loop(self._check_programs)
-        paths = {Std.OUT: self.dest.filtered_stdout, Std.ERR: self.dest.filtered_stderr}
-        filters = {std: (paths[std], needles) for std, needles in self.spec.filters.items() if paths[std]}
-        try:
-            await self.streams.open(plans, filters)
-        except OSError as error:
-            whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
-            text = f"{whose}: the output cannot be captured: {error.strerror}"
-            raise OSError(error.errno, text, error.filename) from error
-
-    def _rank_env(self, plan: RankPlan, env: dict[str, str]) -> dict[str, str]:
-        """What a rank's environment adds. What ``reify`` set as the error file counts, else what its dest names."""
-        if env.get(_ERROR_FILE) == plan.env.get(_ERROR_FILE):
-            path = self.dest.error_files[plan.rank]
-            env[_ERROR_FILE] = "" if path == os.devnull else path
-        return check_env(plan.rank, env)
-
-    def _check_programs(self) -> None:
-        checked = set()
-        for rank, env in self._envs.items():
-            search_path = env.get("PATH", os.defpath)
-            if search_path not in checked:
-                check_program(rank, self.spec.program, search_path)
-                checked.add(search_path)
-
     async def _launch(self, plan: RankPlan) -> None:
         rank = plan.rank
-        command = Command(
-            (self.spec.program, *plan.args),
-            self._envs[rank],
+        surroundings = Surroundings(
+            self.prepared.envs[rank],
             self.streams.descriptor(rank, Std.OUT),
             self.streams.descriptor(rank, Std.ERR),
+            self.prepared.cpus.get(rank),
         )
         try:
-            process = await launch(command, partial(self._exited, rank), time.monotonic)
+            process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
-            raise OSError(error.errno, text, self.spec.program) from error
+            raise OSError(error.errno, text, error.filename) from error
         self._gang.started(rank)
         self._processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
 
     def _exited(self, rank: int, exitcode: int, at: float) -> None:
-        self._mailbox.put(partial(self._end, rank, exitcode, at))
+        """Whether an exit with 0 is a success depends on the value."""
+        if exitcode or not self.spec.workload.delivers:
+            self._mailbox.put(partial(self._end, rank, exitcode, at))
+        else:
+            self._spawn(self._judge(rank, at))
+
+    async def _judge(self, rank: int, at: float) -> None:
+        self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
+        self._mailbox.put(partial(self._end, rank, 0, at))
 
     def _end(self, rank: int, exitcode: int, at: float) -> list[Action]:
         if self._gang.finished:
             return []
-        actions = self._gang.exited(rank, exitcode, at)
+        failed = exitcode != 0 or isinstance(self._outcomes.get(rank), Undelivered)
+        actions = self._gang.exited(rank, exitcode, at, failed=failed)
         collateral, pid = self._gang.ends[rank].collateral, self._processes[rank].pid
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
@@ -276,23 +217,34 @@ class Run:
             self._drain(rank, 0)
         if self._drains:
             await asyncio.wait(self._drains)
-        failed = [rank for rank, end in self._gang.ends.items() if end.exitcode] + self._gang.abandoned
+        if self.spec.workload.delivers:
+            for rank in self._gang.ends.keys() - self._outcomes.keys():
+                self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
+        failed = [rank for rank, end in self._gang.ends.items() if end.failed] + self._gang.abandoned
         failures = {rank: failure_of(await self._investigate(rank)) for rank in sorted(failed)}
-        ranks = [plan.rank for plan in self.spec.ranks]
         return RunProcsResult(
-            return_values={} if failures else dict.fromkeys(ranks),
+            return_values=self._return_values(bool(failures)),
             failures=failures,
-            stdouts=dict(self.dest.stdouts),
-            stderrs=dict(self.dest.stderrs),
+            stdouts=dict(self.prepared.dest.stdouts),
+            stderrs=dict(self.prepared.dest.stderrs),
             exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},
             abandoned={rank: self._processes[rank].pid for rank in self._gang.abandoned},
             lost_log_bytes=self.streams.lost_bytes(),
             name=self.spec.name,
         )
 
+    def _return_values(self, failed: bool) -> dict[int, Any]:
+        """Programs: None for each rank of a run that succeeded. Functions: whatever was delivered."""
+        if not self.spec.workload.delivers:
+            return {} if failed else {plan.rank: None for plan in self.spec.ranks}
+        outcomes = sorted(self._outcomes.items())
+        return {rank: outcome.value for rank, outcome in outcomes if isinstance(outcome, Delivered)}
+
     async def _investigate(self, rank: int) -> Evidence:
         started, end = self.board.started[rank], self._gang.ends.get(rank)
-        error_file = self._envs[rank].get(_ERROR_FILE, "")
+        error_file = self.prepared.envs[rank].get(ERROR_FILE, "")
+        outcome = self._outcomes.get(rank)
+        undelivered = outcome if isinstance(outcome, Undelivered) and end and end.exitcode == 0 else None
         return Evidence(
             rank=rank,
             pid=started.pid,
@@ -302,10 +254,13 @@ class Run:
             ended_at=self._wall(end.at if end else time.monotonic()),
             error_file=error_file,
             report=await self._off_loop(partial(read_report, error_file)),
+            problem=undelivered.problem if undelivered else "",
+            traceback=undelivered.traceback if undelivered else "",
             stderr_tail=self.streams.last_lines(rank, Std.ERR, _STDERR_TAIL_LINES),
         )
 
     async def _release(self) -> None:
+        self.spec.workload.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
@@ -366,7 +321,15 @@ class Run:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+        task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+        task.add_done_callback(self._check)
+        return task
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """A fault in a task of ours ends the run: nobody may wait for what will not come."""
+        error = task.exception()
+        if error is not None:
+            self._mailbox.put(partial(_raise, error))
 
     async def _off_loop(self, function: Callable[[], _T]) -> _T:
         return await self.loop.run_in_executor(self._executor, partial(_call, function))
@@ -381,6 +344,10 @@ def _call(function: Callable[[], _T]) -> _T:
         return function()
     except StopIteration as error:
         raise RuntimeError(f"{function} raised StopIteration") from error
+
+
+def _raise(error: BaseException) -> list[Action]:
+    raise error
 
 
 def _leave_it_to_the_owner() -> None:

@@ -30,16 +30,17 @@ Action: TypeAlias = Signal | Finish
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a rank ended. ``collateral``: it had been asked to stop before."""
+    """How a rank ended. ``collateral``: it had been asked to stop before. A rank may fail with exit code 0."""
 
     exitcode: int
     at: float
     collateral: bool
+    failed: bool
 
     @property
     def is_cause(self) -> bool:
         """A failure that nobody asked for."""
-        return self.exitcode != 0 and not self.collateral
+        return self.failed and not self.collateral
 
 
 class Gang:
@@ -66,18 +67,26 @@ class Gang:
             raise ValueError(f"rank {rank} may not start")
         self._ladders[rank] = Ladder()
 
-    def exited(self, rank: int, exitcode: int, at: float) -> list[Action]:
-        """The process of ``rank`` ended at ``at``. A second end, or one after the finish, changes nothing."""
+    def exited(self, rank: int, exitcode: int, at: float, *, failed: bool | None = None) -> list[Action]:
+        """The process of ``rank`` ended at ``at``. A second end, or one after the finish, changes nothing.
+
+        ``failed`` None: an exit code other than 0 is a failure.
+        """
         ladder = self._ladders[rank]
         if rank in self.ends or self.finished:
             return []
         asked_at = ladder.asked_at
         ladder.gone()
-        end = self.ends[rank] = End(exitcode, at, collateral=asked_at is not None and at >= asked_at)
+        end = self.ends[rank] = End(
+            exitcode,
+            at,
+            collateral=asked_at is not None and at >= asked_at,
+            failed=exitcode != 0 if failed is None else failed,
+        )
         if end.is_cause and not self.stopping:
             stop_at = at + self._failure_grace
             self._stop_at = stop_at if self._stop_at is None else min(self._stop_at, stop_at)
-        return self._proceed(at)
+        return self._finish()
 
     def stop_asked(self, at: float, death_sig: int | None = None, timeout: float | None = None) -> list[Action]:
         """Somebody wants the run to end; None means the signal and the grace that the gang was made with."""
@@ -94,7 +103,7 @@ class Gang:
     def next_deadline(self) -> float | None:
         """When ``deadline`` must be called at the latest; None when only an exit or a request can change anything."""
         waiting = [ladder.deadline for _, ladder in self._alive()]
-        if not (self.stopping or self.finished):
+        if self._is_launched and not (self.stopping or self.finished):
             waiting.append(self._stop_at)
         return min((at for at in waiting if at is not None), default=None)
 
@@ -114,17 +123,22 @@ class Gang:
         ladder = self._ladders.get(rank)
         return ladder.step if ladder else None
 
+    @property
+    def _is_launched(self) -> bool:
+        """Every rank was started. Before that, a failure stops nobody: each rank has its end in the result."""
+        return len(self._ladders) == self.nprocs
+
     def _alive(self) -> list[tuple[int, Ladder]]:
         return [(rank, ladder) for rank, ladder in self._ladders.items() if not ladder.over]
 
     def _proceed(self, at: float) -> list[Action]:
         """Stop the others when a failure's grace is over; finish when nobody is left."""
-        if self._stop_at is not None and at >= self._stop_at and not self.stopping:
+        if self._is_launched and self._stop_at is not None and at >= self._stop_at and not self.stopping:
             return self.stop_asked(at)
         return self._finish()
 
     def _finish(self) -> list[Action]:
-        complete = self.stopping or len(self._ladders) == self.nprocs
+        complete = self.stopping or self._is_launched
         if self.finished or not complete or self._alive():
             return []
         self.finished = True

@@ -13,10 +13,13 @@ from aelastic.std import Std
 
 @dataclass(frozen=True, slots=True)
 class RankPlan:
-    """What one rank is to run: its arguments, what its environment adds, and the header of its lines."""
+    """What one rank is to run: its arguments, what its environment adds, and the header of its lines.
+
+    A program's arguments are texts, a function's are anything.
+    """
 
     rank: int
-    args: tuple[str, ...]
+    args: tuple[Any, ...]
     env: dict[str, str]
     prefix: str
 
@@ -56,8 +59,13 @@ def plan_ranks(
     args: Mapping[int, Sequence[Any]],
     envs: Mapping[int, Mapping[str, str]],
     log_line_prefixes: Mapping[int, str] | None,
+    *,
+    program: bool = True,
 ) -> tuple[RankPlan, ...]:
-    """One record per rank. Raises ``InvalidRanksError`` or ``InvalidArgumentError``."""
+    """One record per rank. ``program``: the arguments are for a program, which takes texts.
+
+    Raises ``InvalidRanksError`` or ``InvalidArgumentError``.
+    """
     if not args:
         raise InvalidRanksError("args: no ranks given; expected a mapping such as {0: ('--verbose',)}")
     nprocs = len(args)
@@ -67,7 +75,7 @@ def plan_ranks(
     return tuple(
         RankPlan(
             rank,
-            _arguments(rank, args[rank]),
+            _arguments(rank, args[rank], program=program),
             check_env(rank, envs[rank]),
             _prefix(rank, prefixes.get(rank, f"[{name}{rank}]:")),
         )
@@ -115,12 +123,14 @@ def check_env(rank: int, env: Mapping[str, str]) -> dict[str, str]:
     return dict(env)
 
 
-def _arguments(rank: int, args: Sequence[Any]) -> tuple[str, ...]:
+def _arguments(rank: int, args: Sequence[Any], *, program: bool) -> tuple[Any, ...]:
     if isinstance(args, str | bytes | bytearray) or not isinstance(args, Sequence):
         raise InvalidArgumentError(
             f"args[{rank}]: expected a tuple of arguments, got {type(args).__name__}; "
             f"for one argument write ({args!r},)"
         )
+    if not program:
+        return tuple(args)
     for index, arg in enumerate(args):
         if isinstance(arg, bytes | bytearray):
             raise InvalidArgumentError(f"args[{rank}][{index}]: expected text, got bytes; decode it with os.fsdecode")

@@ -10,7 +10,10 @@ from aelastic.errors.report import Report, Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen of a failed rank. Times are in seconds since the epoch; ``exitcode`` None: it never ended."""
+    """What was seen of a failed rank. Times are in seconds since the epoch; ``exitcode`` None: it never ended.
+
+    ``problem``: what is wrong with a rank that exited with 0, and the ``traceback`` of the error that showed it.
+    """
 
     rank: int
     pid: int
@@ -21,6 +24,8 @@ class Evidence:
     error_file: str
     report: Report | Unreadable | None
     stderr_tail: str
+    problem: str = ""
+    traceback: str = ""
 
 
 def failure_of(seen: Evidence) -> ProcessFailure:
@@ -33,7 +38,7 @@ def failure_of(seen: Evidence) -> ProcessFailure:
         exitcode=-9 if seen.exitcode is None else seen.exitcode,
         error_file=seen.error_file if report is not None else NOT_AVAILABLE,
         error_file_data=readable.data if readable else {"message": "<NONE>"},
-        message=readable.message if readable else "",
+        message=readable.message if readable else seen.traceback or seen.problem,
         timestamp=readable.timestamp if readable and readable.timestamp is not None else int(seen.ended_at),
         stderr_tail=seen.stderr_tail,
         collateral=seen.collateral,
@@ -46,7 +51,7 @@ def failure_of(seen: Evidence) -> ProcessFailure:
 def _reason(seen: Evidence) -> str:
     if seen.exitcode is None:
         return "did not end even after SIGKILL"
-    reason = ProcessFailure(seen.rank, seen.pid, seen.exitcode).reason
+    reason = seen.problem or ProcessFailure(seen.rank, seen.pid, seen.exitcode).reason
     if seen.collateral:
         reason += " after it was told to stop"
     if isinstance(seen.report, Unreadable):

@@ -8,10 +8,19 @@ import fcntl
 import os
 import sys
 import termios
+import weakref
 
 _DEFAULT_CAPACITY = 64 * 1024
 _LARGEST_CAPACITY = 256 * 1024
 _BUDGET = 16 * 1024 * 1024  # a quarter of what Linux lets a user have; beyond it the user's new pipes are tiny
+
+
+_pipes: weakref.WeakSet[Pipe] = weakref.WeakSet()
+
+
+def open_ends() -> list[int]:
+    """The descriptors of every pipe of this process: what a fork must close."""
+    return [end for pipe in _pipes for end in pipe.ends if end >= 0]
 
 
 class Pipe:
@@ -26,6 +35,7 @@ class Pipe:
     def __init__(self, siblings: int = 1) -> None:
         self._capacity = min(_LARGEST_CAPACITY, max(_DEFAULT_CAPACITY, _BUDGET // siblings))
         self._read_end, self.write_end = os.pipe()
+        _pipes.add(self)
         if self._capacity > _DEFAULT_CAPACITY:
             with contextlib.suppress(AttributeError, OSError):  # not Linux, or not granted
                 fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, self._capacity)
@@ -33,6 +43,11 @@ class Pipe:
         self._loop = asyncio.get_running_loop()
         self._readable: asyncio.Future[None] | None = None
         self._allowance: int | None = None  # bytes that may still be read once the stream was told to end
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The descriptors, -1 when closed."""
+        return self._read_end, self.write_end
 
     async def read(self) -> bytes:
         """The next block; empty at the end of the stream, which ``end_soon`` can bring about."""

@@ -7,10 +7,10 @@ import select
 import time
 from typing import TYPE_CHECKING
 
+from aelastic.process.watch import UNKNOWN_EXITCODE, open_pidfd
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-UNKNOWN_EXITCODE = 255  # somebody else reaped the process; asyncio's value for it
 
 _STEP = 0.01
 _LONGEST = 3600.0  # seconds; the kernel counts milliseconds in 32 bits
@@ -21,27 +21,28 @@ def wait_for_ends(pids: Mapping[int, int], timeout: float) -> dict[int, int]:
 
     May return earlier, with nothing. A process that somebody else has reaped counts as ended. Blocks the thread.
     """
-    descriptors = [descriptor for pid in pids.values() if (descriptor := _pidfd(pid)) is not None]
+    descriptors = {key: open_pidfd(pid) for key, pid in pids.items()}
     try:
-        if len(descriptors) == len(pids):
-            poll = select.poll()
-            for descriptor in descriptors:
-                poll.register(descriptor, select.POLLIN)
-            poll.poll(min(timeout, _LONGEST) * 1000)
-        else:
-            time.sleep(min(timeout, _STEP))  # no pidfds here, or one of them is gone already
+        alive = _wait_for_any([one for one in descriptors.values() if one is not None], len(pids), timeout)
     finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-    ends = {key: _reap(pid) for key, pid in pids.items()}
+        for descriptor in descriptors.values():
+            if descriptor is not None:
+                os.close(descriptor)
+    ends = {key: _reap(pid) for key, pid in pids.items() if descriptors[key] not in alive}
     return {key: exitcode for key, exitcode in ends.items() if exitcode is not None}
 
 
-def _pidfd(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
+def _wait_for_any(descriptors: list[int], expected: int, timeout: float) -> set[int]:
+    """Wait until any of the processes has ended; the descriptors of those that have not."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    if len(descriptors) == expected:
+        ready = poll.poll(min(timeout, _LONGEST) * 1000)
+    else:  # no pidfds here, or one of them is gone already
+        time.sleep(min(timeout, _STEP))
+        ready = poll.poll(0)
+    return set(descriptors) - {descriptor for descriptor, _ in ready}
 
 
 def _reap(pid: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -13,13 +14,15 @@ class Family:
     """A rank's leader and what it started, as one POSIX process group; ``pgid`` is the leader's pid.
 
     In a fork of the application this is a copy without power: the family belongs to the process that started it.
+    ``pidfd`` is the leader's, where there is one: a fork is its own leader only when it has got so far.
     """
 
-    __slots__ = ("_owner", "pgid")
+    __slots__ = ("_owner", "pgid", "pidfd")
 
-    def __init__(self, pgid: int) -> None:
+    def __init__(self, pgid: int, pidfd: int | None = None) -> None:
         self.pgid = pgid
         self._owner = os.getpid()
+        self.pidfd = pidfd
 
     def signal(self, sig: int) -> None:
         """Send ``sig`` to every member. Nobody left is no error; a refusal by the kernel is logged."""
@@ -28,7 +31,7 @@ class Family:
         try:
             os.killpg(self.pgid, sig)
         except ProcessLookupError:
-            pass
+            self._signal_leader(sig)
         except PermissionError:
             logger.warning("not permitted to send signal %d to process group %d", sig, self.pgid)
 
@@ -39,3 +42,8 @@ class Family:
         leader's end was noticed, so the group is ours.
         """
         self.signal(signal.SIGKILL)
+
+    def _signal_leader(self, sig: int) -> None:
+        if self.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, sig)

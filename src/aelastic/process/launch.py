@@ -9,19 +9,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
-from aelastic.process.blocking import UNKNOWN_EXITCODE, wait_for_ends
+from aelastic.process.blocking import wait_for_ends
 from aelastic.process.family import Family
+from aelastic.process.watch import UNKNOWN_EXITCODE, Watch, WatchedProcess, open_pidfd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-logger = logging.getLogger("aelastic")
+    from aelastic.process.watch import OnExit, Process
 
-OnExit: TypeAlias = "Callable[[int, float], None]"
+logger = logging.getLogger("aelastic")
 
 _TURNS_TO_CONNECT = 4  # of the loop, until a transport has introduced itself
 _LONGEST_REAPING = 1.0
@@ -29,19 +30,16 @@ _LONGEST_REAPING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start. ``stdout`` and ``stderr`` are descriptors for the process, or None to share ours."""
+    """What to start. ``stdout`` and ``stderr`` are descriptors for the process, or None to share ours.
+
+    ``inherit``: other descriptors that it gets, under the same numbers.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     stdout: int | None
     stderr: int | None
-
-
-class Process(Protocol):
-    """A started process. Its own session, so ``family`` is all that has not left its group."""
-
-    pid: int
-    family: Family
+    inherit: tuple[int, ...] = ()
 
 
 async def launch(command: Command, on_exit: OnExit, clock: Callable[[], float]) -> Process:
@@ -61,31 +59,6 @@ async def launch(command: Command, on_exit: OnExit, clock: Callable[[], float]) 
     return _launch_by_popen(command, on_exit, clock)
 
 
-class _Watch:
-    """Calls ``on_end`` once, in this loop, when the process has ended; reaps nothing. Raises ``OSError``."""
-
-    def __init__(self, pid: int, on_end: Callable[[], object]) -> None:
-        self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
-        self._pidfd = os.pidfd_open(pid)
-        try:
-            self._loop.add_reader(self._pidfd, self._ended)
-        except OSError:
-            os.close(self._pidfd)
-            raise
-
-    def close(self) -> None:
-        """Watch no longer. Can be called again."""
-        if self._pidfd >= 0:
-            self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
-
-    def _ended(self) -> None:
-        self.close()
-        self._on_end()
-
-
 class _LoopProcess(asyncio.SubprocessProtocol):
     """A process that the loop watches and reaps."""
 
@@ -93,7 +66,7 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         self._on_exit = on_exit
         self._clock = clock
         self._transport: asyncio.SubprocessTransport | None = None
-        self._watch: _Watch | None = None
+        self._watch: Watch | None = None
         self._ended_at: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,8 +75,9 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         self.family = Family(self.pid)
         if sys.version_info < (3, 12):
             # This loop is told of ends by one thread per process, and a busy interpreter lets those run in any order.
-            with contextlib.suppress(AttributeError, OSError):
-                self._watch = _Watch(self.pid, self._ended)
+            pidfd = open_pidfd(self.pid)
+            with contextlib.suppress(OSError):
+                self._watch = Watch(pidfd, self._ended) if pidfd is not None else None
 
     def process_exited(self) -> None:
         at = self._ended()
@@ -142,49 +116,12 @@ async def _launch_by_loop(command: Command, on_exit: OnExit, clock: Callable[[],
             stderr=command.stderr,
             env=command.env,
             start_new_session=True,
+            pass_fds=command.inherit,
         )
     except Exception:
         await process.undo()
         raise
     return process
-
-
-class _PopenProcess:
-    """A process that is watched through its pidfd, or by a thread where there are no pidfds."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], on_exit: OnExit, clock: Callable[[], float]) -> None:
-        self._popen = popen
-        self._on_exit = on_exit
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self.pid = popen.pid
-        self.family = Family(popen.pid)
-
-    def watch(self) -> None:
-        """Begin to wait for the end."""
-        try:
-            _Watch(self.pid, self._ended)
-        except (AttributeError, OSError) as error:  # not Linux, an old kernel, a sandbox, no descriptor left
-            logger.debug("no pidfd (%s): a thread waits for process %d", error, self.pid)
-            threading.Thread(target=self._wait_in_thread, name=f"aelastic-wait-{self.pid}", daemon=True).start()
-
-    def _wait_in_thread(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._ended)
-
-    def _ended(self) -> None:
-        at = self._clock()
-        self.family.sweep()  # before reaping: until then the id cannot be anybody else's
-        try:
-            _, status = os.waitpid(self.pid, 0)
-            exitcode = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:
-            exitcode = UNKNOWN_EXITCODE
-            logger.warning("process %d was reaped by somebody else; its exit code is not known", self.pid)
-        self._popen.returncode = exitcode
-        self._on_exit(exitcode, at)
 
 
 def _launch_by_popen(command: Command, on_exit: OnExit, clock: Callable[[], float]) -> Process:
@@ -195,12 +132,21 @@ def _launch_by_popen(command: Command, on_exit: OnExit, clock: Callable[[], floa
         stderr=command.stderr,
         env=command.env,
         start_new_session=True,
+        pass_fds=command.inherit,
     )
-    process = _PopenProcess(popen, on_exit, clock)
     try:
-        process.watch()
+        return WatchedProcess(popen.pid, partial(_reap, popen), on_exit, clock)
     except Exception:  # neither a descriptor nor a thread is left to watch it with
-        process.family.signal(signal.SIGKILL)
+        Family(popen.pid).signal(signal.SIGKILL)
         popen.wait()
         raise
-    return process
+
+
+def _reap(popen: subprocess.Popen[bytes]) -> int:
+    try:
+        _, status = os.waitpid(popen.pid, 0)
+        popen.returncode = os.waitstatus_to_exitcode(status)
+    except ChildProcessError:
+        popen.returncode = UNKNOWN_EXITCODE
+        logger.warning("process %d was reaped by somebody else; its exit code is not known", popen.pid)
+    return popen.returncode

@@ -5,9 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NOTHING = frozenset({errno.ENOENT})
 _NOTHING_TO_RUN = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+
+
+def check_programs(program: str, envs: Mapping[int, Mapping[str, str]]) -> None:
+    """``check_program`` for every rank, each with the ``PATH`` of its own environment."""
+    checked = set()
+    for rank, env in envs.items():
+        search_path = env.get("PATH", os.defpath)
+        if search_path not in checked:
+            check_program(rank, program, search_path)
+            checked.add(search_path)
 
 
 def check_program(rank: int, program: str, search_path: str) -> None:

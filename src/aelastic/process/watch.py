@@ -1,0 +1,116 @@
+"""Being told that a process has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from aelastic.process.family import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger("aelastic")
+
+OnExit: TypeAlias = "Callable[[int, float], None]"
+
+UNKNOWN_EXITCODE = 255  # somebody else reaped the process; asyncio's value for it
+
+
+class Process(Protocol):
+    """A started process. Its own session, so ``family`` is all that has not left its group."""
+
+    pid: int
+    family: Family
+
+
+class Watch:
+    """Calls ``on_readable`` once, in this loop, when ``descriptor`` is readable; owns the descriptor if told to."""
+
+    def __init__(self, descriptor: int, on_readable: Callable[[], object], *, owned: bool = True) -> None:
+        self._descriptor = descriptor
+        self._on_readable = on_readable
+        self._owned = owned
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop.add_reader(descriptor, self._readable)
+        except OSError:
+            if owned:
+                os.close(descriptor)
+            raise
+
+    def close(self) -> None:
+        """Watch no longer. Can be called again."""
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            if self._owned:
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _readable(self) -> None:
+        self.close()
+        self._on_readable()
+
+
+class WatchedProcess:
+    """A process that is watched through its pidfd, or by a thread where there are no pidfds.
+
+    ``reap`` gives the exit code once the process has ended; ``on_exit`` gets it, and the time of the kernel's word by
+    ``clock``. ``sentinel`` is a descriptor that is readable then, for processes that are not our own children.
+    Raises ``OSError`` or ``RuntimeError`` when there is nothing left to watch with.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        reap: Callable[[], int],
+        on_exit: OnExit,
+        clock: Callable[[], float],
+        sentinel: int | None = None,
+    ) -> None:
+        self.pid = pid
+        self.family = Family(pid)
+        self._reap = reap
+        self._on_exit = on_exit
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._pidfd = self.family.pidfd = open_pidfd(pid)
+        watched = self._pidfd if sentinel is None else sentinel
+        try:
+            if watched is not None:
+                Watch(watched, self._ended, owned=False)
+        except OSError:
+            self._close_pidfd()
+            raise
+        if watched is None:
+            threading.Thread(target=self._wait_in_thread, name=f"aelastic-wait-{pid}", daemon=True).start()
+
+    def _wait_in_thread(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._ended)
+
+    def _ended(self) -> None:
+        at = self._clock()
+        self._close_pidfd()
+        self.family.sweep()  # before reaping: until then the id cannot be anybody else's
+        self._on_exit(self._reap(), at)
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = self.family.pidfd = None
+
+
+def open_pidfd(pid: int) -> int | None:
+    """A descriptor of the process; None where there is none to be had, or the process has been reaped."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError) as error:  # not Linux, an old kernel, a sandbox, no descriptor left
+        logger.debug("no pidfd of process %d: %s", pid, error)
+        return None

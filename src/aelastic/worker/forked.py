@@ -1,0 +1,82 @@
+"""The first code of a rank that was forked, from the application or from multiprocessing's fork server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aelastic.errors.handler import record
+from aelastic.worker.bootstrap import run_and_deliver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NOWHERE = -3  # subprocess.DEVNULL, without the import
+
+_replaced: list[object] = []  # closing the application's streams would close the descriptors under ours
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What makes a fork a rank. Descriptors are numbers in the rank; None keeps the stream, ``NOWHERE`` drops it.
+
+    ``close``: descriptors of the supervisor that the rank must not hold; ``cpus``: where it may run, None for anywhere.
+    """
+
+    env: dict[str, str]
+    stdout: int | None
+    stderr: int | None
+    value_end: int
+    token: bytes
+    close: tuple[int, ...] = ()
+    cpus: frozenset[int] | None = None
+
+
+def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
+    """Become a rank, then run ``function`` and deliver its value."""
+    _reset_signals()
+    os.setsid()
+    _replace_streams(entry)
+    for descriptor in entry.close:
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(entry.env)
+    if entry.cpus is not None:
+        os.sched_setaffinity(0, entry.cpus)
+    record(run_and_deliver)(function, args, entry.value_end, entry.token)
+
+
+def receive_entry(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
+    """An entry whose ``descriptors`` came through multiprocessing's fork server."""
+    return Entry(**values, **{name: descriptor.detach() for name, descriptor in descriptors.items()})
+
+
+def enter_and_run_packed(entry: Entry, packed: tuple[Callable[..., Any], Sequence[Any]]) -> None:
+    """As ``enter_and_run``, for what came through multiprocessing's fork server."""
+    enter_and_run(entry, *packed)
+
+
+def _reset_signals() -> None:
+    """Forget the application's handlers before a signal can reach them; the supervisor has blocked all until now."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _replace_streams(entry: Entry) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    _replaced.extend((sys.stdout, sys.stderr))
+    if entry.stdout is not None:
+        os.dup2(null if entry.stdout == NOWHERE else entry.stdout, 1)
+        sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
+    if entry.stderr is not None:
+        os.dup2(null if entry.stderr == NOWHERE else entry.stderr, 2)
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    os.close(null)
