@@ -418,7 +418,7 @@ async def test_a_cancelled_start_gives_the_ranks_their_grace(
         launched.append(args)
         return await launch(*args)
 
-    monkeypatch.setattr("aelastic.conduct.run.launch", launch_slowly)
+    monkeypatch.setattr("aelastic.conduct.workload.launch", launch_slowly)
     args = {rank: ("-c", child("exits_slowly", GRACE_NEEDED, str(tmp_path / "checkpoint"))) for rank in range(3)}
     ctx = aelastic.SubprocessContext("w", "/bin/sh", args, {0: {}, 1: {}, 2: {}}, redirected(tmp_path))
     starting = asyncio.create_task(ctx.start())

@@ -380,7 +380,7 @@ async def test_what_release_raises_does_not_cost_the_result(caplog: pytest.LogCa
 
 
 async def test_a_fault_of_ours_ends_the_waiters_and_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fault(*_: Any) -> Any:
+    def fault(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a fault of ours")
 
     ctx = await shell(SLEEPING, SLEEPING)
