@@ -169,11 +169,14 @@ class Run:
         self.streams.begin(rank)
 
     def _exited(self, rank: int, exitcode: int, at: float) -> None:
-        """Whether an exit with 0 is a success depends on the value."""
+        self._mailbox.put(partial(self._note_exit, rank, exitcode, at))
+
+    def _note_exit(self, rank: int, exitcode: int, at: float) -> list[Action]:
+        """Whether an exit with 0 is a success may depend on a value, which takes a while to look at."""
         if exitcode or not self.spec.workload.delivers:
-            self._mailbox.put(partial(self._end, rank, exitcode, at))
-        else:
-            self._spawn(self._judge(rank, at))
+            return self._end(rank, exitcode, at)
+        self._spawn(self._judge(rank, at))
+        return []
 
     async def _judge(self, rank: int, at: float) -> None:
         self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
