@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -177,6 +178,22 @@ def ignores_term() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("ready", flush=True)
     time.sleep(60)
+
+
+def prints_in_c(text: str) -> None:
+    ctypes.CDLL(None).printf(b"%s\n", text.encode())
+
+
+def ends_at(moment: float, code: int) -> None:
+    """End with ``code`` at ``moment``, in seconds since the epoch; a negative one is a signal to itself."""
+    time.sleep(max(0.0, moment - time.time()))
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def zeros(count: int) -> bytes:
+    return bytes(count)
 
 
 def reads_input() -> str:

@@ -79,6 +79,11 @@ async def test_output_is_captured_and_input_is_empty(method: StartMethod, tmp_pa
     assert (await run(functions.reads_input, (), method=method)).return_values == {0: ""}
 
 
+async def test_what_c_code_prints_is_written_out(method: StartMethod, tmp_path: Path) -> None:
+    result = await run(functions.prints_in_c, ("from C",), method=method, logs_specs=redirected(tmp_path))
+    assert Path(result.stdouts[0]).read_text() == "from C\n"
+
+
 async def test_an_import_error_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fine_here.py").write_text(
         "import os\ndef work(): pass\nif os.environ.get('IN_RANK'): raise ImportError('broken there')\n"
@@ -171,8 +176,8 @@ async def test_a_value_that_does_not_load_fails_its_rank_alone(method: StartMeth
     assert "fail_to_load" in str(result.failures[0].message)
 
 
-async def test_a_value_is_kept_beside_a_later_death() -> None:
-    result = await run(functions.value_then_death, (), method="spawn")
+async def test_a_value_is_kept_beside_a_later_death(method: StartMethod) -> None:
+    result = await run(functions.value_then_death, (), method=method)
     assert result.exitcodes == {0: -signal.SIGKILL}
     assert result.return_values == {0: "kept"}
     assert result.is_failed()

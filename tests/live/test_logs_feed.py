@@ -24,7 +24,7 @@ COUNT = "import os\nfor n in range({}): os.write(1, b'%d\\n' % n)"
 
 @pytest.fixture
 def go(tmp_path: Path) -> Path:
-    """A FIFO: a rank that has read a line from it goes on."""
+    """A FIFO for one line: a rank that has read it goes on."""
     os.mkfifo(tmp_path / "go")
     return tmp_path / "go"
 
@@ -176,13 +176,14 @@ async def test_a_failure_whose_last_line_is_longer_than_memory_shows_its_end(tmp
 
 
 async def test_a_snapshot_shows_the_last_line_of_either_stream(tmp_path: Path, go: Path) -> None:
-    script = f"echo first; read _ < {go}; echo second >&2; read _ < {go}"
+    os.mkfifo(tmp_path / "end")
+    script = f"echo first; read _ < {go}; echo second >&2; read _ < {tmp_path}/end"
     async with shell(script, logs_specs=redirected(tmp_path)) as ctx:
         await line_of(ctx, "first")
         assert ctx.snapshot()[0].last_line == "first"
         go.write_text("\n")
         await line_of(ctx, "second")
         assert ctx.snapshot()[0].last_line == "second"
-        go.write_text("\n")
+        (tmp_path / "end").write_text("\n")
         await finish(ctx)
         assert ctx.snapshot()[0].last_line == "second"

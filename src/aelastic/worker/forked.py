@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
 from aelastic.worker.bootstrap import run_and_deliver
+from aelastic.worker.redirects import flush_c_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,10 @@ def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any
     os.environ.update(entry.env)
     if entry.cpus is not None:
         os.sched_setaffinity(0, entry.cpus)
-    record(run_and_deliver)(function, args, entry.value_end, entry.token)
+    try:
+        record(run_and_deliver)(function, args, entry.value_end, entry.token)
+    finally:
+        flush_c_streams()  # multiprocessing ends its processes without that
 
 
 def receive_entry(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
