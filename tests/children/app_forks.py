@@ -5,6 +5,7 @@ import atexit
 import gc
 import os
 import sys
+import warnings
 
 from tests.helpers.apps import run_on
 from tests.helpers.ranks import is_alive, shell
@@ -32,7 +33,9 @@ def leave(how: str) -> None:
 async def main() -> None:
     """Fork, wait for the fork, look at the ranks."""
     kept.append(await shell("exec sleep 600", "exec sleep 600"))
-    fork = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any thread, also of ours
+        fork = os.fork()
     if fork == 0:
         leave(sys.argv[2])
     await asyncio.to_thread(os.waitpid, fork, 0)

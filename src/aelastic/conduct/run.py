@@ -124,8 +124,10 @@ class Run:
             result = await self._conclude()
             await self._release()
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
-            self._kill_the_rest()
-            self._fail(broken)
+            try:
+                self._kill_the_rest()
+            finally:
+                self._fail(broken)
             raise
         if error is None:
             self.board.close(RunFinished(result, self._wall(time.monotonic())))

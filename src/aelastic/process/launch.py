@@ -70,6 +70,8 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         self._ended_at: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._transport is not None:
+            return
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
         self.family = Family(self.pid)
@@ -108,7 +110,7 @@ class _LoopProcess(asyncio.SubprocessProtocol):
 async def _launch_by_loop(command: Command, on_exit: OnExit, clock: Callable[[], float]) -> Process:
     process = _LoopProcess(on_exit, clock)
     try:
-        await asyncio.get_running_loop().subprocess_exec(
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: process,
             *command.argv,
             stdin=subprocess.DEVNULL,
@@ -121,6 +123,7 @@ async def _launch_by_loop(command: Command, on_exit: OnExit, clock: Callable[[],
     except Exception:
         await process.undo()
         raise
+    process.connection_made(transport)  # with eager tasks the loop does that later
     return process
 
 
