@@ -260,7 +260,7 @@ async def test_closing_cuts_the_failure_grace() -> None:
 
 ENDS_FIRST = "echo $$ > {pid}.tmp; mv {pid}.tmp {pid}; read line < {go}; exit 3"
 ABORTS_AFTER = """
-until [ -f {pid} ]; do :; done; read peer < {pid}; echo > {go}
+until [ -f {pid} ]; do :; done; read peer < {pid}
 while read -r pid name state rest < /proc/$peer/stat && [ $state != Z ]; do :; done 2> /dev/null
 kill -ABRT $$
 """
@@ -270,11 +270,12 @@ kill -ABRT $$
 async def test_an_abort_in_consequence_does_not_take_the_blame(grace: float, tmp_path: Path) -> None:
     for first in (0, 1) * 3:
         files = {"pid": tmp_path / f"pid{first}", "go": tmp_path / "go"}
-        files["pid"].unlink(missing_ok=True)
-        files["go"].unlink(missing_ok=True)
+        for file in files.values():
+            file.unlink(missing_ok=True)
         os.mkfifo(files["go"])
         scripts = [ENDS_FIRST.format_map(files), ABORTS_AFTER.format_map(files)]
         async with shell(*(scripts if first == 0 else reversed(scripts)), failure_grace=grace) as ctx:
+            await asyncio.to_thread(files["go"].write_text, "now\n")
             result = await result_of(ctx)
         assert result.first_failure is not None
         assert (result.first_failure.local_rank, result.first_failure.exitcode) == (first, 3)
@@ -379,12 +380,13 @@ async def test_what_release_raises_does_not_cost_the_result(caplog: pytest.LogCa
     assert "could not be released" in caplog.text
 
 
-async def test_a_fault_of_ours_ends_the_waiters_and_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_ours_ends_the_waiters_and_the_ranks(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def fault(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a fault of ours")
 
     ctx = await shell(SLEEPING, SLEEPING)
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # the task's error is told as well
     monkeypatch.setattr("aelastic.decide.gang.Gang.exited", fault)
     ctx.send_signal(signal.SIGKILL, rank=0)
     with pytest.raises(ZeroDivisionError, match="a fault of ours"):
@@ -394,3 +396,4 @@ async def test_a_fault_of_ours_ends_the_waiters_and_the_ranks(monkeypatch: pytes
     for pid in ctx.pids().values():
         assert await reaped(pid)
     await ctx.close()
+    assert "'w' was broken off" in caplog.text

@@ -297,3 +297,4 @@ async def end_and_reap(pid: int) -> None:
     """End what was given up; the loop, which still watches it, reaps it."""
     os.kill(pid, signal.SIGKILL)
     assert await reaped(pid)
+    await asyncio.sleep(0.1)  # Python 3.11 reaps in a thread: its loop hears of it later, and closes the transport

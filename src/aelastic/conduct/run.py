@@ -79,6 +79,7 @@ class Run:
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
+        self._task.add_done_callback(_take_error)
 
     # What others ask for
 
@@ -128,7 +129,11 @@ class Run:
                 self._kill_the_rest()
             finally:
                 self._fail(broken)
-            raise
+            if not isinstance(broken, Exception):
+                raise
+            logger.critical("run %r was broken off", self.spec.name, exc_info=True)
+            self._executor.shutdown(wait=False)
+            return
         if error is None:
             self.board.close(RunFinished(result, self._wall(time.monotonic())))
             self.finished.set_result(result)
@@ -297,8 +302,8 @@ class Run:
 
     def _stop_blocking(self) -> None:
         """The same ladder where no loop runs any more."""
-        self._perform(self._gang.stop_asked(time.monotonic()))
         try:
+            self._perform(self._gang.stop_asked(time.monotonic()))
             while alive := self._alive():
                 self._wait_blocking(alive)
         finally:
@@ -349,6 +354,12 @@ def _call(function: Callable[[], _T]) -> _T:
         return function()
     except StopIteration as error:
         raise RuntimeError(f"{function} raised StopIteration") from error
+
+
+def _take_error(task: asyncio.Task[None]) -> None:
+    """What ends our task is told to who waits, and a Ctrl-C goes through the loop: nothing is left to be retrieved."""
+    if not task.cancelled():  # as in a fork of the application
+        task.exception()
 
 
 def _raise(error: BaseException) -> list[Action]:
