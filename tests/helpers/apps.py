@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,19 @@ def has_ended(pid: int, patience: float = 10.0) -> bool:
 
 
 async def reaped(pid: int, patience: float = 10.0) -> bool:
-    """Whether the process is ended and reaped within ``patience`` seconds, by the running loop."""
+    """Whether the process is ended and reaped within ``patience`` seconds by the running loop, which knows of it."""
     deadline = time.monotonic() + patience
-    while (there := os.path.exists(f"/proc/{pid}")) and time.monotonic() < deadline:  # noqa: ASYNC110 - the loop needs its turns
+    while (there := _is_known(pid)) and time.monotonic() < deadline:  # noqa: ASYNC110 - the loop needs its turns
+        await asyncio.sleep(0)
+    for _ in range(5):
         await asyncio.sleep(0)
     return not there
+
+
+def _is_known(pid: int) -> bool:
+    """In the process table, or, on Python 3.11, to a thread that has yet to tell the loop of its end."""
+    waiting = any(thread.name.startswith("asyncio-waitpid") for thread in threading.enumerate())
+    return os.path.exists(f"/proc/{pid}") or waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,12 @@ async def test_scenario_8_the_true_first_failure(method: StartMethod) -> None:
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.timeout(120)
-async def test_scenario_10_an_answer_of_a_gigabyte() -> None:
+@pytest.mark.parametrize("method", METHODS)
+async def test_scenario_10_an_answer_of_a_gigabyte(method: StartMethod) -> None:
     count = 1_000_000_000
-    async with aelastic.start_processes("f", functions.zeros, {0: (count,), 1: (0,)}, {0: {}, 1: {}}) as ctx:
+    async with aelastic.start_processes(
+        "f", functions.zeros, {0: (count,), 1: (0,)}, {0: {}, 1: {}}, start_method=method
+    ) as ctx:
         result = await ctx.wait()
     assert result is not None
     assert {rank: len(value) for rank, value in result.return_values.items()} == {0: count, 1: 0}

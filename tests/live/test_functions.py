@@ -207,6 +207,37 @@ async def test_record_on_the_function_itself_does_no_harm() -> None:
     assert result.failures[0].reason == "exited with code 1: OSError: told twice"
 
 
+async def test_a_daemon_that_holds_the_pipes_does_not_hold_up_the_value(method: StartMethod) -> None:
+    async with asyncio.timeout(30):
+        result = await run(functions.leaves_a_holder, (), method=method, drain_timeout=0.2)
+    assert not result.is_failed()
+    holder = result.return_values[0]
+    try:
+        assert is_alive(holder)
+    finally:
+        os.kill(holder, signal.SIGKILL)
+
+
+async def test_a_rank_that_ends_before_it_has_received_everything(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "fails_there.py").write_text(
+        "import os\ndef work(data): pass\nif os.environ.get('IN_RANK'): os._exit(7)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import fails_there  # type: ignore[import-not-found]
+
+    result = await run(fails_there.work, (bytes(30_000_000),), envs={0: {"IN_RANK": "1"}})
+    assert result.exitcodes == {0: 7}
+
+
+async def test_closing_while_a_rank_does_not_read(method: StartMethod) -> None:
+    async with ranks(functions.echo, (bytes(30_000_000),), method=method, shutdown_timeout=0.2) as ctx:
+        ctx.send_signal(signal.SIGSTOP)
+        assert await ctx.wait(0.05) is None
+        await ctx.close()
+    assert ctx.result is not None
+    assert ctx.result.exitcodes == {0: -signal.SIGKILL}
+
+
 # multiprocessing's own objects
 
 

@@ -163,7 +163,19 @@ def test_a_loop_that_runs_with_interruptions(loop: str) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
-@each_loop
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "asyncio",
+        pytest.param(
+            "uvloop",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 13),
+                reason="uvloop 0.23 hands eager_start to a factory that knows no such thing",
+            ),
+        ),
+    ],
+)
 def test_a_loop_with_eager_tasks(loop: str) -> None:
     async def main() -> None:
         factory = asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
@@ -211,4 +223,15 @@ def test_a_fork_of_the_application_has_no_power_over_the_ranks(loop: str, how: s
         ended = app.ended()
         assert (ended.code, ended.err) == (0, "")
         assert ended.out == "alive [True, True]\nresult {0: -15, 1: -15}\n"
+        assert app.survivors() == []
+
+
+@each_loop
+def test_an_application_that_ignores_its_children_gets_an_end_without_exit_codes(loop: str) -> None:
+    with Application("app_ignores_its_children", loop) as app:
+        ended = app.ended()
+        assert ended.code == 0
+        assert ended.out == "exit codes {0: 255, 1: 255}\nclosed True\n"
+        assert ended.err
+        assert ended.noise == []
         assert app.survivors() == []

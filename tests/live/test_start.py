@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +210,35 @@ def test_too_few_descriptors_leave_nothing_behind(loop: str, tmp_path: Path) -> 
         assert report["refused"] > 0
         assert all("Too many open files" in refusal and "rank" in refusal for refusal in report["refusals"])
         assert app.survivors() == []
+
+
+@asynchronous
+async def test_a_process_that_nothing_is_left_to_watch_with_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+    def noting(self: subprocess.Popen[bytes], *args: Any) -> None:
+        execute(self, *args)
+        started.append(self.pid)
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def start_but_no_watcher(self: threading.Thread) -> None:
+        if "wait" in self.name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    start = threading.Thread.start
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", noting)
+    ctx = sleepers(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        patch.setattr(threading.Thread, "start", start_but_no_watcher)
+        with pytest.raises((OSError, RuntimeError), match=r"open files|new thread"):
+            await ctx.start()
+    assert len(started) == 1
+    assert not is_alive(started[0])
 
 
 @asynchronous

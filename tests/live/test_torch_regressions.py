@@ -102,6 +102,14 @@ async def test_t08_the_callers_arguments_are_not_changed() -> None:
     assert (args, envs) == ({0: ("-c", "exit 0")}, {0: {"A": "a"}})
 
 
+async def test_t13_a_rank_has_any_number_of_digits_and_nothing_may_follow() -> None:
+    """torch reads one digit per rank, and lets a line end pass."""
+    assert aelastic.Std.from_str("10:3,2:1") == {10: aelastic.Std.ALL, 2: aelastic.Std.OUT}
+    for text in ("3\n", "0:3,1:0\n", "0:3,", ""):
+        with pytest.raises(ValueError, match="neither"):
+            aelastic.Std.from_str(text)
+
+
 async def test_t14_a_string_is_no_tuple_of_arguments() -> None:
     """torch runs ``echo h e l l o``."""
     with pytest.raises(aelastic.InvalidArgumentError, match=r"args\[0\].*\('hello',\)"):

@@ -88,14 +88,17 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         transport.close()
         self._on_exit(UNKNOWN_EXITCODE if exitcode is None else exitcode, at)
 
-    async def undo(self) -> None:
-        """The launch failed. If there is a process (but nothing left to watch it with), it goes as well."""
+    async def exists(self) -> bool:
+        """Whether there is a process, although the launch failed."""
         for _ in range(_TURNS_TO_CONNECT):
             await asyncio.sleep(0)
-        if self._transport is not None:
-            self.family.signal(signal.SIGKILL)
-            wait_for_ends({0: self.pid}, _LONGEST_REAPING)
-            self._transport.close()
+        return self._transport is not None
+
+    def undo(self) -> None:
+        """There is nothing left to watch the process with: it goes."""
+        self.family.signal(signal.SIGKILL)
+        wait_for_ends({0: self.pid}, _LONGEST_REAPING)
+        cast("asyncio.SubprocessTransport", self._transport).close()
 
     def _ended(self) -> float:
         """When it ended, by whoever told it first."""
@@ -120,10 +123,15 @@ async def _launch_by_loop(command: Command, on_exit: OnExit, clock: Callable[[],
             start_new_session=True,
             pass_fds=command.inherit,
         )
-    except Exception:
-        await process.undo()
-        raise
-    process.connection_made(transport)  # with eager tasks the loop does that later
+    except Exception as error:
+        if not await process.exists():
+            raise
+        if not isinstance(error, ProcessLookupError):
+            process.undo()
+            raise
+        process.process_exited()  # somebody else has reaped it before the loop could watch it
+    else:
+        process.connection_made(transport)  # with eager tasks the loop does that later
     return process
 
 
