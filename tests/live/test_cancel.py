@@ -40,7 +40,8 @@ class Saving:
 
     def assert_saved(self) -> None:
         """The grace was given."""
-        assert self.file.exists(), "the rank was killed before it had written its checkpoint"
+        result = self.context._context.result
+        assert self.file.exists(), f"the rank did not write its checkpoint: {result}"
         assert self.file.read_text() == "complete"
 
 
