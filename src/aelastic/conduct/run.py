@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelastic.conduct.board import Board
+from aelastic.conduct.containment import Containment
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import ERROR_FILE, Prepared, prepare
 from aelastic.conduct.tasks import OwnTask
@@ -75,7 +76,8 @@ class Run:
         self.streams = Streams(
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
-        self._tools = Tools(self._spawn, self._executor, time.monotonic)
+        self.containment = Containment(spec.containment, self._executor, time.monotonic)
+        self._tools = Tools(self._spawn, self._executor, time.monotonic, self.containment)
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
@@ -127,6 +129,7 @@ class Run:
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
                 self._kill_the_rest()
+                self.containment.drop()
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
@@ -143,7 +146,8 @@ class Run:
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
         try:
-            self.prepared = await prepare(self.spec, self.streams, self._off_loop)
+            self.prepared = await prepare(self.spec, self.streams, self.containment, self._off_loop)
+            self.containment.begin()
             for plan in self.spec.ranks:
                 await asyncio.sleep(0)
                 self._take_facts()
@@ -165,11 +169,13 @@ class Run:
             self.streams.descriptor(rank, Std.ERR),
             self.prepared.cpus.get(rank),
         )
+        self.containment.expect(rank)
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
             raise OSError(error.errno, text, error.filename) from error
+        self.containment.adopt(rank, process.pid)
         self._gang.started(rank)
         self._processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
@@ -180,6 +186,7 @@ class Run:
 
     def _note_exit(self, rank: int, exitcode: int, at: float) -> list[Action]:
         """Whether an exit with 0 is a success may depend on a value, which takes a while to look at."""
+        self.containment.leave(rank, self._processes[rank].pid)
         if exitcode or not self.spec.workload.delivers:
             return self._end(rank, exitcode, at)
         self._spawn(self._judge(rank, at))
@@ -217,7 +224,7 @@ class Run:
         for action in actions:
             if isinstance(action, Signal):
                 logger.debug("signal %d to rank %d", action.signal, action.rank)
-                self._processes[action.rank].family.signal(action.signal)
+                self._processes[action.rank].family.ask_to_end(action.signal)
 
     # The end
 
@@ -225,6 +232,8 @@ class Run:
         for rank in self._gang.abandoned:
             logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._processes[rank].pid)
             self._drain(rank, 0)
+        abandoned = {rank: self._processes[rank].pid for rank in self._gang.abandoned}
+        await self.containment.settle(abandoned.values())
         if self._drains:
             await asyncio.wait(self._drains)
         if self.spec.workload.delivers:
@@ -238,7 +247,8 @@ class Run:
             stdouts=dict(self.prepared.dest.stdouts),
             stderrs=dict(self.prepared.dest.stderrs),
             exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},
-            abandoned={rank: self._processes[rank].pid for rank in self._gang.abandoned},
+            abandoned=abandoned,
+            detached={rank: tuple(pids) for rank, pids in sorted(self.containment.detached.items())},
             lost_log_bytes=self.streams.lost_bytes(),
             name=self.spec.name,
         )
@@ -271,6 +281,7 @@ class Run:
 
     async def _release(self) -> None:
         self.spec.workload.close()
+        await self.containment.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
@@ -308,6 +319,7 @@ class Run:
                 self._wait_blocking(alive)
         finally:
             self._kill_the_rest()  # a Ctrl-C has interrupted us
+            self.containment.end_blocking()
 
     def _wait_blocking(self, alive: list[int]) -> None:
         due = self._gang.next_deadline
