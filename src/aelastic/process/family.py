@@ -51,12 +51,15 @@ class Family:
             self.signal(signal.SIGCONT)
 
     def sweep(self) -> None:
-        """The leader is gone: kill at once what is left of its group. Nothing is sent from then on.
+        """The leader is gone: kill at once what is left of its group.
 
         As long as a member lives the kernel does not give the group's id away; without members it may.
         """
         if not self._is_given_away():
             self.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """The family is gone; nothing is sent from now on."""
         self._ended = True
         if self.pidfd is not None:
             os.close(self.pidfd)

@@ -40,8 +40,6 @@ for entry in $all; do
 done
 exec "$@" $all
 """
-_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_IMPORTS = f"import sys; sys.path.insert(0, {_HOME!r}); from aelastic.process.aftermath import clean_up"
 _MOST_DEATHS = 10
 
 _guardians: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Guardian] = weakref.WeakKeyDictionary()
@@ -117,8 +115,7 @@ class Guardian:
     def _start(self) -> None:
         read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
-        aftermath = (sys.executable, "-I", "-S", "-c", f"{_IMPORTS}; clean_up(sys.argv[1:])")
-        command = Command(("/bin/sh", "-c", _SCRIPT, "aelastic-guardian", *aftermath), {}, stdin=read_end)
+        command = Command(("/bin/sh", "-c", _SCRIPT, "aelastic-guardian", *_aftermath()), {}, stdin=read_end)
         try:
             self._process = launch_by_popen(command, self._has_ended, self._clock)
         except FileNotFoundError:
@@ -162,6 +159,17 @@ class Guardian:
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1
+
+
+def _aftermath() -> tuple[str, ...]:
+    """A bare Python that needs nothing but our own source and the standard library."""
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    lines = (
+        f"import sys, time; sys.path.insert(0, {home!r})",
+        "from aelastic.process.aftermath import clean_up",
+        "clean_up(sys.argv[1:], time.monotonic)",
+    )
+    return sys.executable, "-I", "-S", "-c", "; ".join(lines)
 
 
 @functools.cache

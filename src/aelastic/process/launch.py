@@ -98,6 +98,7 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         if self._watch is not None:
             self._watch.close()
         self.family.sweep()
+        self.family.close()
         wait_for_ends({0: self.pid}, _LONGEST_REAPING)
         cast("asyncio.SubprocessTransport", self._transport).close()
 
@@ -108,6 +109,7 @@ class _LoopProcess(asyncio.SubprocessProtocol):
             if self._watch is not None:
                 self._watch.close()
             self.family.sweep()
+            self.family.close()
         return self._ended_at
 
 

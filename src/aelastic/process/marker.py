@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MARKER = "AELASTIC_FAMILY"
 DETACH = "AELASTIC_DETACH"
 
-_DETACHED = re.compile(rb"(?:\A|\0)%s=1(?:\0|\Z)" % DETACH.encode())
+_DETACHED = re.compile(rb"(?:\A|\0)AELASTIC_DETACH=1(?:\0|\Z)")
 _BREATH = 0.05  # seconds that killed processes get to vanish before they are looked for again
 _WATCHED_AT_ONCE = 16
 

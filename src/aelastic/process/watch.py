@@ -74,6 +74,7 @@ class WatchedProcess:
             self._watch(self.family.pidfd if sentinel is None else sentinel)
         except (OSError, RuntimeError):
             self.family.sweep()
+            self.family.close()
             reap()
             raise
 
@@ -92,6 +93,7 @@ class WatchedProcess:
     def _ended(self) -> None:
         at = self._clock()
         self.family.sweep()  # before reaping: until then the id cannot be anybody else's
+        self.family.close()
         self._on_exit(self._reap(), at)
 
 
