@@ -24,6 +24,7 @@ logger = logging.getLogger("aelastic")
 Mode: TypeAlias = Literal["group", "marker", "cgroup"]
 
 _PATIENCE = 2.0  # seconds for what was killed to vanish
+_FEW, _MOST_ROUNDS = 256, 10  # pids that are looked at one by one, and how often
 
 
 class Containment:
@@ -41,10 +42,12 @@ class Containment:
         self._executor = executor
         self._clock = clock
         self._guardian: Guardian | None = None
+        self._entries: set[str] = set()
         self._around: ControlGroup | None = None
         self._groups: dict[int, ControlGroup] = {}
         self._adopted: dict[int, Future[bool]] = {}
         self._ends: list[asyncio.Future[Hunted]] = []
+        self._launched = False
         self._someone_may_hide = False
 
     def open(self, ranks: Iterable[int]) -> None:
@@ -67,9 +70,9 @@ class Containment:
         """Before the first launch. Raises ``OSError``."""
         self._guardian = Guardian.join(self._clock)
         if self.mode != "group":
-            self._guardian.add(f"m{self._run}")
+            self._register(f"m{self._run}")
         if self._around is not None:
-            self._guardian.add(f"c{self._around.directory}")
+            self._register(f"c{self._around.directory}")
 
     def mark(self, rank: int, outer: str) -> str:
         """What the environment of ``rank`` says of whom it belongs to."""
@@ -77,16 +80,16 @@ class Containment:
 
     def expect(self, rank: int) -> None:
         """``rank`` is going to be launched."""
-        if self.mode == "group" and self._guardian is not None:
-            self._guardian.add(f"m{self._run}.{rank}")
+        if self.mode == "group":
+            self._register(f"m{self._run}.{rank}")
 
     def adopt(self, rank: int, pid: int) -> None:
         """``rank`` is there."""
-        if self._guardian is not None:
-            self._guardian.add(f"g{pid}")
-            self._guardian.remove(f"m{self._run}.{rank}")
+        self._launched = True
+        self._register(f"g{pid}")
+        self._unregister(f"m{self._run}.{rank}")
         if rank in self._groups:
-            self._adopted[rank] = self._executor.submit(_adopt, self._groups[rank], pid)
+            self._adopted[rank] = self._executor.submit(_adopt, self._groups[rank], Quarry(self._run, rank), pid)
 
     def lend_guardian(self) -> int | None:
         """A descriptor for a fork, through which it tells the guardian of itself; the caller closes its copy."""
@@ -98,12 +101,11 @@ class Containment:
 
     def leave(self, rank: int, pid: int) -> None:
         """The leader of ``rank`` is gone, and its process group with it: see to what has left that."""
-        if self._guardian is not None:
-            self._guardian.remove(f"g{pid}")
+        self._unregister(f"g{pid}")
         if rank not in self._groups:
             return
         group, adopted = self._groups.pop(rank), self._adopted.pop(rank, None)
-        if adopted is None or not adopted.done() or not adopted.result():
+        if adopted is None or adopted.cancel() or not adopted.done() or not adopted.result():
             self._someone_may_hide = True  # it may have started something before it was a member
         if not group.is_empty():
             self._ends.append(self._off_loop(partial(_end, rank, group, self._clock)))
@@ -111,15 +113,18 @@ class Containment:
     async def settle(self, given_up: Container[int]) -> None:
         """No leader is left but the pids ``given_up``: end what has left their groups. Bounded."""
         jobs: list[asyncio.Future[Hunted]] = list(self._ends)
-        if self.mode == "marker" or self._someone_may_hide:
+        if self._launched and (self.mode == "marker" or self._someone_may_hide):
             jobs.append(self._off_loop(partial(hunt, Quarry(self._run), _PATIENCE, self._clock, given_up)))
         if not jobs:
             return
         done, late = await asyncio.wait(jobs, timeout=2 * _PATIENCE)
         for job in done:
-            self._note(job.result())
+            try:
+                self._note(job.result())
+            except OSError as error:
+                logger.warning("what the ranks may have left was not looked for: %s", error)
         if late:
-            logger.error("looking for what the ranks have left takes too long; something may be left")
+            logger.warning("looking for what the ranks have left takes too long; something may be left")
 
     async def close(self) -> None:
         """The run is over."""
@@ -133,19 +138,31 @@ class Containment:
         guardian, self._guardian = self._guardian, None
         if guardian is None:
             return None
-        entries = [f"m{self._run}"] + ([f"c{self._around.directory}"] if self._around else [])
-        return guardian if guardian.leave(entries) else None
+        return guardian if guardian.leave(self._entries) else None
 
     def drop(self) -> None:
         """As ``settle`` and ``close``, where nobody can wait any more."""
-        self._executor.submit(self._end_the_rest)
         self.release()
+        try:
+            self._executor.submit(self._end_the_rest)
+        except RuntimeError:  # the interpreter ends, and starts no thread any more
+            self._end_the_rest()
 
     def end_blocking(self) -> None:
         """As ``settle`` and ``close``, where no loop runs any more."""
         self._end_the_rest()
         if (guardian := self.release()) is not None and guardian.pid is not None:
             wait_for_ends({0: guardian.pid}, _PATIENCE)
+
+    def _register(self, entry: str) -> None:
+        if self._guardian is not None:
+            self._entries.add(entry)
+            self._guardian.add(entry)
+
+    def _unregister(self, entry: str) -> None:
+        if self._guardian is not None and entry in self._entries:
+            self._entries.remove(entry)
+            self._guardian.remove(entry)
 
     def _end_the_rest(self) -> None:
         if self._around is not None:
@@ -183,14 +200,25 @@ class Containment:
         return asyncio.get_running_loop().run_in_executor(self._executor, job)
 
 
-def _adopt(group: ControlGroup, pid: int) -> bool:
-    """Whether nothing has been started between ``pid`` and its becoming a member."""
+def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
+    """Make ``pid`` a member, and what it has started meanwhile; whether that is all."""
     try:
         group.adopt(pid)
+        for _ in range(_MOST_ROUNDS):
+            last = last_pid()
+            if last == pid:
+                return True
+            if last is None or not pid < last <= pid + _FEW:
+                return False
+            children = [one for one in range(pid + 1, last + 1) if quarry.is_meant(one)]
+            if not children:
+                return True
+            for child in children:
+                group.adopt(child)
+            pid = last
     except OSError as error:
         logger.debug("process %d could not be put into its control group: %s", pid, error)
-        return False
-    return last_pid() == pid
+    return False
 
 
 def _end(rank: int, group: ControlGroup, clock: Callable[[], float]) -> Hunted:

@@ -120,12 +120,10 @@ class Guardian:
             self._process = launch_by_popen(command, self._has_ended, self._clock)
         except FileNotFoundError:
             logger.warning("there is no /bin/sh to guard the ranks: they would outlive this process if it is killed")
-            self._close_pipe()
-        except OSError:
-            self._close_pipe()
-            raise
         finally:
             os.close(read_end)
+            if self._process is None:
+                self._close_pipe()
 
     def _tell(self, line: str) -> None:
         if self._write_end < 0:

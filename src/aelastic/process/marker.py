@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -78,7 +79,7 @@ def hunt(quarry: Quarry, patience: float, clock: Callable[[], float], given_up: 
     """Kill every process of ``quarry`` but ``given_up``, until none is left or ``patience`` seconds are over.
 
     Processes of other users show us neither their environment nor would they take our signal. Blocks; one look takes
-    about 20 us for every process of the system.
+    about 20 us for every process of the system. Raises ``OSError`` when no descriptor is left to look with.
     """
     hunted = Hunted()
     deadline = clock() + patience
@@ -112,8 +113,12 @@ def _look(quarry: Quarry, hunted: Hunted) -> dict[int, int]:
 
 def _environ(pid: int) -> bytes:
     """Empty when the process has just ended, or is none of our business."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-        return file.readall()
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return file.readall()
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
     return b""
 
 
