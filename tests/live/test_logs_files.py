@@ -124,7 +124,7 @@ os.read(ready, 1)
 def daemon_of(tmp_path: Path, *, daemon: str, rank: str, **options: Any) -> Iterator[Starting[SubprocessContext]]:
     """A rank whose child has left its process group and goes on when the rank is gone."""
     script, pid_file = DAEMON.format(daemon=daemon, rank=rank), tmp_path / "pid"
-    options["logs_specs"] = redirected(tmp_path / "logs")
+    options |= {"logs_specs": redirected(tmp_path / "logs"), "containment": "group"}
     try:
         yield start_processes("w", sys.executable, {0: ("-c", script, str(pid_file))}, {0: {}}, **options)
     finally:

@@ -210,7 +210,10 @@ def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
                 return True
             if last is None or not pid < last <= pid + _FEW:
                 return False
-            children = [one for one in range(pid + 1, last + 1) if quarry.is_meant(one)]
+            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1)}
+            if any(look.starting for look in looks.values()):
+                return False
+            children = [one for one, look in looks.items() if look.rank is not None]
             if not children:
                 return True
             for child in children:
