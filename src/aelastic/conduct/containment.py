@@ -213,12 +213,9 @@ def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
             looks = {one: quarry.look(one) for one in range(pid + 1, last + 1)}
             if any(look.starting for look in looks.values()):
                 return False
-            children = [one for one, look in looks.items() if look.rank is not None]
-            if not children:
-                return True
-            for child in children:
+            for child in [one for one, look in looks.items() if look.rank is not None]:
                 group.adopt(child)
-            pid = last
+            pid = last  # what is gone by now may have started something: look until there is nothing new
     except OSError as error:
         logger.debug("process %d could not be put into its control group: %s", pid, error)
     return False

@@ -22,7 +22,7 @@ _DETACHED = re.compile(rb"(?:\A|\0)AELASTIC_DETACH=1(?:\0|\Z)")
 _BREATH = 0.05  # seconds that killed processes get to vanish before they are looked for again
 _SHORT_BREATH = 0.001
 _LONGEST_START = 0.25  # seconds in the middle of an exec; what looks so for longer is something else
-_FLAGS, _ENVIRONMENT_END = 5, 47  # where they are in /proc/<pid>/stat, counted from the parent's pid
+_FLAGS, _ENVIRONMENT = 5, slice(46, 48)  # where they are in /proc/<pid>/stat, counted from the parent's pid
 _KERNEL_THREAD = 0x200000
 _WATCHED_AT_ONCE = 16
 
@@ -136,11 +136,12 @@ def _environ(pid: int) -> bytes | None:
 
 
 def _is_starting(pid: int) -> bool:
-    """Whether it is about to become another program, and has no environment at this moment."""
+    """Whether a process that showed no environment was just becoming another program; else it has none."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         state, *numbers = file.readall().rpartition(b")")[2].split()
-        is_of_the_kernel = int(numbers[_FLAGS]) & _KERNEL_THREAD
-        return not (is_of_the_kernel or state == b"Z" or int(numbers[_ENVIRONMENT_END]))
+        if state != b"Z" and not int(numbers[_FLAGS]) & _KERNEL_THREAD:
+            begin, end = numbers[_ENVIRONMENT]
+            return end == b"0" or begin != end
     return False
 
 
