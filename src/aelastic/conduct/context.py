@@ -60,6 +60,8 @@ class PContext(ABC):
         shutdown_timeout: seconds between ``death_sig`` and SIGKILL, on every path.
         drain_timeout: seconds that output may still come after its rank's exit, from what holds the stream open.
         failure_grace: seconds between the first failure and the stop of the others.
+        strip_escapes: show teed lines without escape sequences and control characters; None: where they are not
+            shown by a terminal. Filtered logs are without, unless False; log files and ``logs()`` have every byte.
 
     Raises ``InvalidRanksError`` and ``InvalidArgumentError``; both say which rank and argument.
     """
@@ -80,6 +82,7 @@ class PContext(ABC):
         shutdown_timeout: float = 30.0,
         drain_timeout: float = 1.0,
         failure_grace: float = 0.0,
+        strip_escapes: bool | None = None,
     ) -> None:
         self.name = name
         self.entrypoint = entrypoint
@@ -99,6 +102,7 @@ class PContext(ABC):
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
+            strip_escapes=strip_escapes,
         )
         self._run: Run | None = None
         self._stop_requested = False

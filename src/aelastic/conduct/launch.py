@@ -32,6 +32,7 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    strip_escapes: bool | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
 
@@ -53,6 +54,7 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    strip_escapes: bool | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
 
@@ -73,6 +75,7 @@ def start_processes(
     shutdown_timeout: float = 30.0,
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
+    strip_escapes: bool | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
@@ -94,6 +97,7 @@ def start_processes(
         "shutdown_timeout": shutdown_timeout,
         "drain_timeout": drain_timeout,
         "failure_grace": failure_grace,
+        "strip_escapes": strip_escapes,
     }
     if not callable(entrypoint):
         return Starting(SubprocessContext(name, entrypoint, args, envs, **options))

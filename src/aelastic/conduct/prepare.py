@@ -39,6 +39,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    strip_escapes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ async def _open(streams: Streams, plans: tuple[StreamPlan, ...], dest: Destinati
     paths = {Std.OUT: dest.filtered_stdout, Std.ERR: dest.filtered_stderr}
     filters = {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
     try:
-        await streams.open(plans, filters)
+        await streams.open(plans, filters, strip_escapes=spec.strip_escapes)
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
         text = f"{whose}: the output cannot be captured: {error.strerror}"
