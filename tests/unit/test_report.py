@@ -94,8 +94,17 @@ def test_numbers_too_long_to_read_are_a_problem_not_an_exception() -> None:
     assert problem(b'{"message": "x", "timestamp": ' + b"9" * 10_000 + b"}").startswith("it is not JSON")
 
 
-def test_lone_surrogates_pass() -> None:
-    assert parsed({"message": "\ud800"}).message == "\ud800"
+def test_every_text_can_be_encoded() -> None:
+    """Python has the bytes of a file name that is no Unicode as lone surrogates; whoever printed them would fail."""
+    odd = "caf\udce9 é €"
+    report = parsed({"message": {"message": odd, "extraInfo": {odd: [odd, 1, None]}}})
+    text = r"caf\udce9 é €"
+    assert report.message == {"message": text, "extraInfo": {text: [text, 1, None]}}
+    assert report.data == {"message": report.message}
+
+
+def test_surrogates_in_the_bytes_themselves_are_no_exception() -> None:
+    assert parse_report(b'{"message": "\xed\xa0\x80"}') == Report({"message": r"\ud800"}, r"\ud800", None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.std import Std
 
@@ -79,6 +80,9 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
 
 def _environments(spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations) -> dict[int, dict[str, str]]:
     application = {"PYTHONUNBUFFERED": "1", **os.environ}
+    application.pop(PRIVATE_LOGS, None)  # told by our own supervisor, about our own error file
+    if not _are_private(spec):
+        application[PRIVATE_LOGS] = "0"
     return {plan.rank: {**application, **_addition(plan, added[plan.rank], dest)} for plan in spec.ranks}
 
 
@@ -94,8 +98,13 @@ async def _open(streams: Streams, plans: tuple[StreamPlan, ...], dest: Destinati
     paths = {Std.OUT: dest.filtered_stdout, Std.ERR: dest.filtered_stderr}
     filters = {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
     try:
-        await streams.open(plans, filters, strip_escapes=spec.strip_escapes)
+        await streams.open(plans, filters, strip_escapes=spec.strip_escapes, private=_are_private(spec))
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
         text = f"{whose}: the output cannot be captured: {error.strerror}"
         raise OSError(error.errno, text, error.filename) from error
+
+
+def _are_private(spec: RunSpec) -> bool:
+    """Whether the logs are for their owner alone; a ``LogsSpecs`` written for torch has no opinion."""
+    return bool(getattr(spec.logs_specs, "private", True))

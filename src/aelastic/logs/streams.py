@@ -63,6 +63,7 @@ class Streams:
         self._consoles: dict[Std, Console] = {}
         self._filters: dict[Std, LineFilter] = {}
         self._strip_escapes: bool | None = None
+        self._private = True
 
     @property
     def captured(self) -> bool:
@@ -75,13 +76,15 @@ class Streams:
         filters: Mapping[Std, tuple[str, Sequence[str]]],
         *,
         strip_escapes: bool | None = None,
+        private: bool = True,
     ) -> None:
         """Create the files, the pipes and the consoles. Raises ``OSError``; call ``close`` then, too.
 
         ``filters`` maps a stream to the path of its filtered log and the strings to look for. ``strip_escapes``:
-        show lines without escape sequences; None: where no terminal shows them.
+        show lines without escape sequences; None: where no terminal shows them. ``private``: new files are open to
+        their owner alone.
         """
-        self._strip_escapes = strip_escapes
+        self._strip_escapes, self._private = strip_escapes, private
         self._streams = {(plan.rank, plan.stream): _Stream(plan) for plan in plans}
         for std, (path, needles) in filters.items():
             self._filters[std] = LineFilter(await self._open_file(path), needles, plain=strip_escapes is not False)
@@ -161,7 +164,7 @@ class Streams:
     async def _open_file(self, path: str) -> LogFile:
         file = os.path.realpath(path)  # several streams may share one, by whatever name
         if file not in self._files:
-            self._files[file] = await create_log_file(path, self._options.executor)
+            self._files[file] = await create_log_file(path, self._options.executor, private=self._private)
         return self._files[file]
 
     def _console_stream(self, plan: StreamPlan, prefix: str) -> ConsoleStream:
