@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aelastic.errors.report import Report, Unreadable
+from aelastic.errors.report import LARGEST_REPORT, Report, Unreadable
 from aelastic.process import reports
-from aelastic.process.reports import LARGEST_REPORT, read_report
+from aelastic.process.reports import read_report
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -48,7 +48,7 @@ class Prepared:
     """Where the logs go, the whole environment of each rank, and its cpus if it is bound."""
 
     dest: Destinations = field(default_factory=LogsDest)
-    envs: dict[int, dict[str, str]] = field(default_factory=dict)
+    envs: dict[int, dict[str, str]] = field(default_factory=dict, repr=False)
     cpus: dict[int, frozenset[int]] = field(default_factory=dict)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
@@ -27,7 +27,7 @@ class Entry:
     ``close``: descriptors of the supervisor that the rank must not hold; ``cpus``: where it may run, None for anywhere.
     """
 
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     stdout: int | None
     stderr: int | None
     value_end: int
