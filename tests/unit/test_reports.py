@@ -110,6 +110,24 @@ def test_a_device() -> None:
     assert problem("/dev/zero") == "it is not a regular file"
 
 
+def test_a_device_behind_a_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+    assert problem(path) == "it is not a regular file"
+
+
+def test_a_link_to_nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
+    assert read_report(str(path)) is None
+
+
+def test_a_terminal_is_not_made_ours(path: Path) -> None:
+    master, slave = os.openpty()
+    path.symlink_to(os.ttyname(slave))
+    assert problem(path) == "it is not a regular file"
+    os.close(master)
+    os.close(slave)
+
+
 def test_a_socket(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
     with socket.socket(socket.AF_UNIX) as one:
