@@ -7,10 +7,11 @@ import math
 import signal
 import weakref
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 import anyio
 
+from aelastic.conduct.containment import Mode
 from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
@@ -62,6 +63,11 @@ class PContext(ABC):
         failure_grace: seconds between the first failure and the stop of the others.
         strip_escapes: show teed lines without escape sequences and control characters; None: where they are not
             shown by a terminal. Filtered logs are without, unless False; log files and ``logs()`` have every byte.
+        containment: how far what a rank starts may go and still end with it: ``"group"``, not out of its process
+            group; ``"marker"``, anywhere, as long as it keeps its environment; ``"cgroup"``, anywhere, through a
+            control group of its own (Linux, cgroup v2, a directory that can be written to). Each includes those
+            before it. None: the strongest that works here. A process started with ``AELASTIC_DETACH=1`` in its
+            environment and a session of its own is left alone, see ``RunProcsResult.detached``.
 
     Raises ``InvalidRanksError`` and ``InvalidArgumentError``; both say which rank and argument.
     """
@@ -83,6 +89,7 @@ class PContext(ABC):
         drain_timeout: float = 1.0,
         failure_grace: float = 0.0,
         strip_escapes: bool | None = None,
+        containment: Mode | None = None,
     ) -> None:
         self.name = name
         self.entrypoint = entrypoint
@@ -103,6 +110,7 @@ class PContext(ABC):
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
             strip_escapes=strip_escapes,
+            containment=_mode(containment),
         )
         self._run: Run | None = None
         self._stop_requested = False
@@ -204,6 +212,11 @@ class PContext(ABC):
                 "no stream is captured: give start_processes(logs_specs=DefaultLogsSpecs(redirects=Std.ALL)) or tee="
             )
         return streams.feed.subscribe(rank, stream, capacity)
+
+    @property
+    def containment(self) -> Mode | None:
+        """The containment that is in effect; None before the start."""
+        return self._run.containment.mode if self._run else None
 
     @property
     def stdouts(self) -> dict[int, str]:
@@ -395,6 +408,12 @@ def _stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | N
         None if death_sig is None else _signal("death_sig", death_sig),
         None if timeout is None else _seconds("timeout", timeout),
     )
+
+
+def _mode(containment: Mode | None) -> Mode | None:
+    if containment not in (None, *get_args(Mode)):
+        raise InvalidArgumentError(f"containment: expected 'group', 'marker', 'cgroup' or None, got {containment!r}")
+    return containment
 
 
 def _signal(what: str, number: int) -> int:

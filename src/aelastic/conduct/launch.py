@@ -10,6 +10,7 @@ from aelastic.conduct.context import MultiprocessContext, Starting, SubprocessCo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
@@ -33,6 +34,7 @@ def start_processes(
     drain_timeout: float = ...,
     failure_grace: float = ...,
     strip_escapes: bool | None = ...,
+    containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
 
@@ -55,6 +57,7 @@ def start_processes(
     drain_timeout: float = ...,
     failure_grace: float = ...,
     strip_escapes: bool | None = ...,
+    containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
 
@@ -76,6 +79,7 @@ def start_processes(
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
     strip_escapes: bool | None = None,
+    containment: Mode | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
@@ -98,6 +102,7 @@ def start_processes(
         "drain_timeout": drain_timeout,
         "failure_grace": failure_grace,
         "strip_escapes": strip_escapes,
+        "containment": containment,
     }
     if not callable(entrypoint):
         return Starting(SubprocessContext(name, entrypoint, args, envs, **options))
