@@ -309,7 +309,7 @@ def _call(function: Callable[[], _T]) -> _T:
     try:
         return function()
     except StopIteration as error:
-        raise RuntimeError(f"{function} raised StopIteration") from error
+        raise RuntimeError("StopIteration came out of a call made in a thread") from error
 
 
 def _take_error(task: asyncio.Task[None]) -> None:
