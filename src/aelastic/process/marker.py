@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import select
@@ -21,13 +22,14 @@ DETACH = "AELASTIC_DETACH"
 _DETACHED = re.compile(rb"(?:\A|\0)AELASTIC_DETACH=1(?:\0|\Z)")
 _BREATH = 0.05  # seconds that killed processes get to vanish before they are looked for again
 _SHORT_BREATH = 0.001
-_LONGEST_START = 0.25  # seconds in the middle of an exec; what looks so for longer is something else
 _FLAGS, _ENVIRONMENT = 5, slice(46, 48)  # where they are in /proc/<pid>/stat, counted from the parent's pid
+_AT_WORK = (b"R", b"D")  # running, or waiting for a disk: nobody sleeps in the middle of an exec
 _KERNEL_THREAD = 0x200000
 _WATCHED_AT_ONCE = 16
+_ROUNDS = 3  # looks, as long as there are new processes: one that is gone by now may have started another
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Hunted:
     """What of a run was found outside its groups: pids by rank. Killed, still there on purpose, or not to be killed."""
 
@@ -99,28 +101,26 @@ def hunt(quarry: Quarry, patience: float, clock: Callable[[], float], given_up: 
     Processes of other users show us neither their environment nor would they take our signal. Blocks; one look takes
     about 20 us for every process of the system. Raises ``OSError`` when no descriptor is left to look with.
     """
-    hunted = Hunted()
-    began = clock()
-    while True:
+    killed: dict[int, int] = {}
+    deadline = clock() + patience
+    for rounds in itertools.count(1):
+        last = last_pid()
         looks = {pid: quarry.look(pid) for pid in _pids() if pid not in given_up}
-        found = {pid: look.rank for pid, look in looks.items() if look.rank is not None and not look.detached}
-        hunted.detached = _by_rank({pid: look.rank for pid, look in looks.items() if look.detached})
-        killed = {pid: rank for pid, rank in found.items() if kill_process(pid, quarry.is_meant)}
-        hunted.killed |= _by_rank(killed)
-        starting = clock() < began + _LONGEST_START and any(look.starting for look in looks.values())
-        if not found and not starting:
-            return hunted
-        if clock() > began + patience:
-            hunted.survivors = _by_rank(found)
-            return hunted
+        ranks = {pid: look.rank for pid, look in looks.items() if look.rank is not None}
+        found = {pid: rank for pid, rank in ranks.items() if not looks[pid].detached}
+        killed |= {pid: rank for pid, rank in found.items() if kill_process(pid, quarry.is_meant)}
+        settled = not found and not any(look.starting for look in looks.values())
+        if (settled and (rounds >= _ROUNDS or last == last_pid())) or clock() > deadline:
+            break
         _wait_for_any(list(found)[:_WATCHED_AT_ONCE])
+    detached = {pid: rank for pid, rank in ranks.items() if looks[pid].detached}
+    return Hunted(_by_rank(killed), _by_rank(detached), _by_rank(found))
 
 
-def _by_rank(ranks: Mapping[int, int | None]) -> dict[int, list[int]]:
+def _by_rank(ranks: Mapping[int, int]) -> dict[int, list[int]]:
     grouped: dict[int, list[int]] = {}
     for pid, rank in ranks.items():
-        if rank is not None:
-            grouped.setdefault(rank, []).append(pid)
+        grouped.setdefault(rank, []).append(pid)
     return grouped
 
 
@@ -139,7 +139,7 @@ def _is_starting(pid: int) -> bool:
     """Whether a process that showed no environment was just becoming another program; else it has none."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         state, *numbers = file.readall().rpartition(b")")[2].split()
-        if state != b"Z" and not int(numbers[_FLAGS]) & _KERNEL_THREAD:
+        if state in _AT_WORK and not int(numbers[_FLAGS]) & _KERNEL_THREAD:
             begin, end = numbers[_ENVIRONMENT]
             return end == b"0" or begin != end
     return False
