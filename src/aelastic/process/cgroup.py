@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 from typing import TYPE_CHECKING
 
 from aelastic.process.marker import is_detached
@@ -12,6 +13,7 @@ from aelastic.process.marker import is_detached
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_SHORT_BREATH = 0.001
 _BREATH = 0.05  # seconds; the kernel tells when a group gets empty, unless that was before we asked
 
 
@@ -68,7 +70,7 @@ class ControlGroup:
 
         Waits at most ``patience`` seconds for them to vanish. Blocks.
         """
-        detached = list(self._move_detached())
+        detached = list(self._move_detached(patience, clock))
         with contextlib.suppress(OSError):
             _write(self._path("cgroup.kill"), 1)
         self._wait_until_empty(patience, clock)
@@ -81,12 +83,17 @@ class ControlGroup:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
 
-    def _move_detached(self) -> Iterator[int]:
-        for pid in self._members():
-            if is_detached(pid):
+    def _move_detached(self, patience: float, clock: Callable[[], float]) -> Iterator[int]:
+        deadline = clock() + patience
+        while True:
+            members = {pid: is_detached(pid) for pid in self._members()}
+            for pid in [pid for pid, detached in members.items() if detached]:
                 with contextlib.suppress(OSError):
                     _write(os.path.join(self.around, "cgroup.procs"), pid)
                     yield pid
+            if None not in members.values() or clock() > deadline:
+                break
+            time.sleep(_SHORT_BREATH)
 
     def _members(self) -> list[int]:
         found: list[int] = []
