@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import posix
 import secrets
 import select
 import signal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+import aelastic
 from tests.helpers.ranks import CHILDREN
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ LOOPS = ("asyncio", "uvloop")
 
 _MARK = "AELASTIC_TEST_MARK"
 _ROOT = Path(__file__).parent.parent.parent
+_PATH = os.pathsep.join(map(str, (_ROOT, Path(aelastic.__file__).parent.parent, _ROOT / "tests" / "without_pidfds")))
 _NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited", "Exception ignored", "Event loop is")
 
 
@@ -45,7 +48,7 @@ def new_loop(loop: str) -> asyncio.AbstractEventLoop:
 def has_ended(pid: int, patience: float = 10.0) -> bool:
     """Whether the process ends within ``patience`` seconds; whoever it belongs to may reap it. Blocks the thread."""
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = posix.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
@@ -97,7 +100,7 @@ class Application:
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": _PATH},
         )
         os.close(write_end)
 

@@ -10,9 +10,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from aelastic.conduct.workload import Delivered, Undelivered
+from aelastic.decide.descriptors import Need
 from aelastic.logs.pipe import Pipe, open_ends
-from aelastic.process.forked import Sent, fork, fork_by_server, set_preload, warn_of_threads
-from aelastic.process.launch import Command, launch
+from aelastic.process.forked import Sent, fork, fork_by_server, fork_need, server_need, set_preload, warn_of_threads
+from aelastic.process.launch import Command, launch, launch_need
 from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from aelastic.process.watch import OnExit, Process
 
 StartMethod = Literal["spawn", "fork", "forkserver"]
+
+_SMALLEST_PIPE = 4096  # bytes that any pipe takes at once
 
 
 class _Values:
@@ -51,6 +54,11 @@ class _Values:
         self._pipes[rank].end_soon()  # all it wrote is in the pipe; what it has started may hold it open
         await asyncio.wait({self._tasks[rank]})
         return self._blocks.pop(rank)
+
+    @staticmethod
+    def need() -> Need:
+        """The descriptors of one value."""
+        return Need(launching=2, running=1)
 
     def close(self) -> None:
         """Close what is open, and expect nothing more."""
@@ -105,6 +113,11 @@ class SpawnWorkload(FunctionWorkload):
         """Pack what every rank will receive."""
         self._payloads = {rank: pack(rank, self._name, self._function, args) for rank, args in self._args.items()}
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its launch, its value, and its payload, which a slow rank takes a while to read."""
+        at_once = sum(map(len, self._payloads[rank].parts)) <= _SMALLEST_PIPE
+        return launch_need() + self._values.need() + Need(launching=2, running=0 if at_once else 1)
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Start the interpreter; the payload follows while it does."""
         payload = self._payloads.pop(rank)
@@ -138,6 +151,10 @@ class ForkWorkload(FunctionWorkload):
     def check(self, envs: Mapping[int, dict[str, str]]) -> None:
         """There is nothing that can be known beforehand."""
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its fork and its value."""
+        return fork_need() + self._values.need()
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Fork. The rank closes every pipe of ours but its own."""
         warn_of_threads()
@@ -169,6 +186,10 @@ class ForkserverWorkload(FunctionWorkload):
         for rank, args in self._args.items():
             pack(rank, self._name, self._function, args)
         set_preload(self._preload)
+
+    def descriptors(self, rank: int) -> Need:
+        """Those of its fork and its value."""
+        return server_need() + self._values.need()
 
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Ask the fork server."""

@@ -8,8 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aelastic.conduct.binding import cpus_by_rank
+from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.process.limits import check_descriptors, explain
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class OffLoop(Protocol):
 
 
 async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepared:
-    """Ask the logs specs, check the ranks, and open ``streams``.
+    """Ask the logs specs, check the ranks, and open ``streams``, if descriptors are left for all that is to come.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
@@ -72,7 +74,11 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
         cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, nprocs))
-    await _open(streams, plans, dest, spec)
+    filters = _filters(spec, dest)
+    needs = [spec.workload.descriptors(plan.rank) for plan in spec.ranks]
+    needed = peak(plans, [path for path, _ in filters.values()], needs)
+    await off_loop(partial(check_descriptors, needed))
+    await _open(streams, plans, filters)
     return Prepared(dest, envs, cpus)
 
 
@@ -89,12 +95,18 @@ def _addition(plan: RankPlan, env: dict[str, str], dest: Destinations) -> dict[s
     return check_env(plan.rank, env)
 
 
-async def _open(streams: Streams, plans: tuple[StreamPlan, ...], dest: Destinations, spec: RunSpec) -> None:
+def _filters(spec: RunSpec, dest: Destinations) -> dict[Std, tuple[str, tuple[str, ...]]]:
+    """The filtered logs that there are to be, and what they look for."""
     paths = {Std.OUT: dest.filtered_stdout, Std.ERR: dest.filtered_stderr}
-    filters = {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
+    return {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
+
+
+async def _open(
+    streams: Streams, plans: tuple[StreamPlan, ...], filters: Mapping[Std, tuple[str, tuple[str, ...]]]
+) -> None:
     try:
         await streams.open(plans, filters)
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
-        text = f"{whose}: the output cannot be captured: {error.strerror}"
+        text = f"{whose}: the output cannot be captured: {explain(error)}"
         raise OSError(error.errno, text, error.filename) from error

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +25,8 @@ from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
 from aelastic.process.blocking import wait_for_ends
+from aelastic.process.limits import explain, name_limit
+from aelastic.process.pool import Pool
 from aelastic.process.reports import read_report
 from aelastic.results import RunProcsResult
 from aelastic.std import Std
@@ -71,7 +72,7 @@ class Run:
         self._drains: list[asyncio.Task[None]] = []
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
         self._outcomes: dict[int, Outcome] = {}
-        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
+        self._executor = Pool(max_workers=4, thread_name_prefix="aelastic-files")
         self.streams = Streams(
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
@@ -152,7 +153,7 @@ class Run:
                 await self._launch(plan)
         except Exception as error:  # noqa: BLE001 - a user's LogsSpecs may raise anything; it goes to the caller
             self._perform(self._gang.stop_asked(time.monotonic()))
-            return error
+            return name_limit(error)
         if len(self._processes) < len(self.spec.ranks) and self._gang.first_failure is None:
             return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
         return None
@@ -168,7 +169,7 @@ class Run:
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
-            text = f"rank {rank}: the program could not be started: {error.strerror}"
+            text = f"rank {rank}: the program could not be started: {explain(error)}"
             raise OSError(error.errno, text, error.filename) from error
         self._gang.started(rank)
         self._processes[rank] = process

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from aelastic.decide.descriptors import Need
 from aelastic.process.blocking import wait_for_ends
 from aelastic.process.family import Family
 from aelastic.process.watch import UNKNOWN_EXITCODE, Watch, WatchedProcess, open_pidfd
@@ -57,6 +58,11 @@ async def launch(command: Command, on_exit: OnExit, clock: Callable[[], float]) 
     if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
         return await _launch_by_loop(command, on_exit, clock)
     return _launch_by_popen(command, on_exit, clock)
+
+
+def launch_need() -> Need:
+    """The descriptors that ``launch`` opens: subprocess's ``/dev/null`` and pipe for errors; then a pidfd."""
+    return Need(launching=3, running=1)
 
 
 class _LoopProcess(asyncio.SubprocessProtocol):
