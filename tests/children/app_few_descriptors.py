@@ -8,19 +8,17 @@ import json
 import os
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from tests.helpers.apps import run_on
-from tests.helpers.leaks import Belongings
+from tests.helpers.leaks import Belongings, left_in_loop
 from tests.helpers.ranks import redirected, shell
 
 from aelastic.conduct import prepare
 
 _SPARE = 45
-_PATIENCE = 2.0
 
 
 async def attempt(allowed: int, **options: Any) -> str | None:
@@ -39,17 +37,6 @@ async def attempt(allowed: int, **options: Any) -> str | None:
     return None
 
 
-async def left_behind(before: Belongings, tasks: set[asyncio.Task[Any]]) -> list[str]:
-    """What is still there when the loop has had time to turn."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        left = [one for one in before.left_behind(patience=0) if not one.startswith("signal handler")]  # asyncio.run's
-        left += [str(task) for task in asyncio.all_tasks() - tasks]
-        if not left or time.monotonic() > deadline:
-            return left
-        await asyncio.sleep(0)
-
-
 async def main() -> None:
     """Say as JSON what was refused, and what was left behind."""
     report: dict[str, Any] = {"started": 0, "refused": 0, "left behind": [], "refusals": []}
@@ -60,7 +47,7 @@ async def main() -> None:
             refusal = await attempt(allowed, **options)
             report["started" if refusal is None else "refused"] += 1
             report["refusals"] += [refusal] if refusal else []
-            report["left behind"] += [f"{allowed}: {left}" for left in await left_behind(before, tasks)]
+            report["left behind"] += [f"{allowed}: {left}" for left in await left_in_loop(before, tasks)]
     print(json.dumps(report))
 
 

@@ -88,15 +88,20 @@ class Ended:
 
 
 class Application:
-    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays."""
+    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays.
 
-    def __init__(self, script: str, loop: str, *args: object, options: tuple[str, ...] = ()) -> None:
+    ``options`` are Python's; ``under`` is the command that starts it, if it needs special circumstances.
+    """
+
+    def __init__(
+        self, script: str, loop: str, *args: object, options: tuple[str, ...] = (), under: tuple[str, ...] = ()
+    ) -> None:
         self._mark = secrets.token_hex(8)
         self._said = b""
         self._out, write_end = os.pipe()
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
-            [sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
+            [*under, sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def soft_limit(which: int, value: int) -> Iterator[None]:
-    """The soft limit ``which`` is ``value`` for a while."""
+def soft_limit(which: int, value: int) -> Iterator[tuple[int, int]]:
+    """The soft limit ``which`` is ``value`` for a while: this, and the hard one."""
     soft, hard = resource.getrlimit(which)
     resource.setrlimit(which, (value, hard))
     try:
-        yield
+        yield value, hard
     finally:
         resource.setrlimit(which, (soft, hard))
 

@@ -65,10 +65,14 @@ async def fork_by_server(
 ) -> Process:
     """Let multiprocessing's fork server, started when first needed, make the process: off the loop, it may import.
 
-    ``args`` are pickled; descriptors among them are wrapped in ``Sent``.
+    ``args`` are pickled; descriptors among them are wrapped in ``Sent``. Raises ``OSError``.
     """
     process = multiprocessing.get_context("forkserver").Process(target=target, args=args)
-    await asyncio.get_running_loop().run_in_executor(executor, process.start)
+    try:
+        await asyncio.get_running_loop().run_in_executor(executor, process.start)
+    except EOFError as error:
+        text = "multiprocessing's fork server has ended instead, which says why on its standard error"
+        raise OSError(errno.ECHILD, text) from error
     return _watched(process, on_exit, clock, process.sentinel)
 
 
