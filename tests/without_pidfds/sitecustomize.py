@@ -1,6 +1,7 @@
-"""Loaded by every Python that has this directory on its path: ``AELASTIC_TEST_PIDFD=off`` takes pidfds away from it.
+"""Loaded by every Python that has this directory on its path: ``AELASTIC_TEST_PIDFD`` takes pidfds away from it.
 
-So it is on macOS, on kernels before 5.3, and in sandboxes. What needs the real ones asks ``posix`` and ``_signal``.
+``off``: there are none, as on macOS and on kernels before 5.3. An error's name (``EPERM``): so a sandbox answers.
+``mute``: they are there, and cannot be used to send signals. What needs the real ones asks ``posix``.
 """
 
 import errno
@@ -8,13 +9,18 @@ import os
 import signal
 from typing import Any
 
-PIDFDS = os.environ.get("AELASTIC_TEST_PIDFD") != "off"
+_SWITCH = os.environ.get("AELASTIC_TEST_PIDFD", "on")
+_ERRORS = {"off": "ENOSYS", "mute": "ENOSYS"}
+
+PIDFDS = _SWITCH in ("on", "mute")
 
 
 def _refuse(*_: Any) -> Any:
-    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    number = getattr(errno, _ERRORS.get(_SWITCH, _SWITCH))
+    raise OSError(number, os.strerror(number))
 
 
 if not PIDFDS:
     setattr(os, "pidfd_open", _refuse)  # noqa: B010 - as an assignment it has the wrong type
+if _SWITCH != "on":
     setattr(signal, "pidfd_send_signal", _refuse)  # noqa: B010

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -12,6 +14,7 @@ from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.process.limits import check_descriptors, explain
+from aelastic.process.watch import UNKNOWN_EXITCODE
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
     from aelastic.logs.streams import Streams
     from aelastic.numa import NumaOptions
+
+logger = logging.getLogger("aelastic")
 
 _T = TypeVar("_T")
 
@@ -59,11 +64,22 @@ class OffLoop(Protocol):
         """The answer of ``function``."""
 
 
+def _warn_of_ignored_children() -> None:
+    """Say that there will be no exit codes, where the kernel has been told to reap what we start."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        logger.warning(
+            "SIGCHLD is ignored in this process, so the kernel tells nobody how a rank ends: every exit code will be "
+            "%d; call signal.signal(signal.SIGCHLD, signal.SIG_DFL) before the start",
+            UNKNOWN_EXITCODE,
+        )
+
+
 async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepared:
     """Ask the logs specs, check the ranks, and open ``streams``, if descriptors are left for all that is to come.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
+    _warn_of_ignored_children()
     nprocs = len(spec.ranks)
     added = {plan.rank: dict(plan.env) for plan in spec.ranks}
     dest = await off_loop(partial(spec.logs_specs.reify, added))
