@@ -25,6 +25,7 @@ from tests.without_pidfds.sitecustomize import PIDFDS
 pytestmark = pytest.mark.asyncio
 
 SLEEPING = "exec sleep 600"
+IN_ANY_ORDER = pytest.mark.skipif(not PIDFDS, reason="threads that wait for ends get their turns in any order")
 
 
 async def result_of(ctx: aelastic.PContext) -> aelastic.RunProcsResult:
@@ -267,6 +268,7 @@ kill -ABRT $$
 """
 
 
+@IN_ANY_ORDER
 @pytest.mark.parametrize("grace", [0, 600])
 async def test_an_abort_in_consequence_does_not_take_the_blame(grace: float, tmp_path: Path) -> None:
     for first in (0, 1) * 3:
@@ -281,9 +283,6 @@ async def test_an_abort_in_consequence_does_not_take_the_blame(grace: float, tmp
         assert result.first_failure is not None
         assert (result.first_failure.local_rank, result.first_failure.exitcode) == (first, 3)
         assert result.exitcodes[1 - first] in ((-signal.SIGABRT,) if grace else (-signal.SIGABRT, -signal.SIGTERM))
-
-
-IN_ANY_ORDER = pytest.mark.skipif(not PIDFDS, reason="threads that wait for ends get their turns in any order")
 
 
 @pytest.mark.parametrize("busy", ["blocked", pytest.param("computing", marks=IN_ANY_ORDER)])

@@ -14,6 +14,7 @@ from aelastic import Std
 from aelastic.logs.tail import TailLog
 from tests.helpers.logs import HALF_A_LINE, Text, console_in, finish
 from tests.helpers.ranks import python, redirected, shell
+from tests.without_pidfds.sitecustomize import PIDFDS
 
 pytestmark = pytest.mark.asyncio
 
