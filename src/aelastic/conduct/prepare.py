@@ -14,12 +14,14 @@ from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.process.limits import check_descriptors, explain
+from aelastic.process.marker import DETACH, MARKER
 from aelastic.process.watch import UNKNOWN_EXITCODE
 from aelastic.std import Std
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from aelastic.conduct.containment import Containment, Mode
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
     from aelastic.logs.streams import Streams
@@ -46,6 +48,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    containment: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def _warn_of_ignored_children() -> None:
         )
 
 
-async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepared:
+async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off_loop: OffLoop) -> Prepared:
     """Ask the logs specs, check the ranks, and open ``streams``, if descriptors are left for all that is to come.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
@@ -85,7 +88,7 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     dest = await off_loop(partial(spec.logs_specs.reify, added))
     plans = plan_streams(dest, nprocs)
     check_ranks("envs after LogsSpecs.reify", added, nprocs)
-    envs = _environments(spec, added, dest)
+    envs = _environments(spec, added, dest, containment)
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
@@ -94,13 +97,25 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     needs = [spec.workload.descriptors(plan.rank) for plan in spec.ranks]
     needed = peak(plans, [path for path, _ in filters.values()], needs)
     await off_loop(partial(check_descriptors, needed))
+    await off_loop(partial(containment.open, envs))
     await _open(streams, plans, filters)
     return Prepared(dest, envs, cpus)
 
 
-def _environments(spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations) -> dict[int, dict[str, str]]:
+def _environments(
+    spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations, containment: Containment
+) -> dict[int, dict[str, str]]:
     application = {"PYTHONUNBUFFERED": "1", **os.environ}
-    return {plan.rank: {**application, **_addition(plan, added[plan.rank], dest)} for plan in spec.ranks}
+    application.pop(DETACH, None)  # that is said of this process, not of its ranks
+    outer = application.pop(MARKER, "")
+    return {
+        plan.rank: {
+            **application,
+            **_addition(plan, added[plan.rank], dest),
+            MARKER: containment.mark(plan.rank, outer),
+        }
+        for plan in spec.ranks
+    }
 
 
 def _addition(plan: RankPlan, env: dict[str, str], dest: Destinations) -> dict[str, str]:

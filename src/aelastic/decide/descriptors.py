@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from aelastic.decide.plan import StreamPlan
 
-RESERVE = 8  # the guardian's, multiprocessing's fork server and tracker, an error file, one or two of a loop's
+RESERVE = 12  # two for the guardian, two for multiprocessing's helpers, one for each of four threads, and some
 _PER_CONSOLE = 2  # a duplicate of the application's stream, and the log file that a slow one is read back from
 
 
