@@ -1,20 +1,24 @@
-"""Starts ranks with ever more descriptors allowed, and looks each time for what a refused start left: ``LOOP DIR``."""
+"""Starts ranks with ever more descriptors allowed, and looks each time for what a refused start left: ``LOOP DIR``.
+
+They run out half-way, as if the application had taken them after they were counted.
+"""
 
 import asyncio
 import json
 import os
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.helpers.apps import run_on
-from tests.helpers.leaks import Belongings
+from tests.helpers.leaks import Belongings, left_in_loop
 from tests.helpers.ranks import redirected, shell
 
+from aelastic.conduct import prepare
+
 _SPARE = 45
-_PATIENCE = 2.0
 
 
 async def attempt(allowed: int, **options: Any) -> str | None:
@@ -23,24 +27,14 @@ async def attempt(allowed: int, **options: Any) -> str | None:
     os.close(lowest := os.dup(0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + allowed, hard))
     try:
-        ctx = await shell(*["exec sleep 600"] * 4, **options)
+        with mock.patch.object(prepare, "check_descriptors"):
+            ctx = await shell(*["exec sleep 600"] * 4, **options)
         await ctx.close()
     except OSError as error:
         return str(error)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return None
-
-
-async def left_behind(before: Belongings, tasks: set[asyncio.Task[Any]]) -> list[str]:
-    """What is still there when the loop has had time to turn."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        left = [one for one in before.left_behind(patience=0) if not one.startswith("signal handler")]  # asyncio.run's
-        left += [str(task) for task in asyncio.all_tasks() - tasks]
-        if not left or time.monotonic() > deadline:
-            return left
-        await asyncio.sleep(0)
 
 
 async def main() -> None:
@@ -53,7 +47,7 @@ async def main() -> None:
             refusal = await attempt(allowed, **options)
             report["started" if refusal is None else "refused"] += 1
             report["refusals"] += [refusal] if refusal else []
-            report["left behind"] += [f"{allowed}: {left}" for left in await left_behind(before, tasks)]
+            report["left behind"] += [f"{allowed}: {left}" for left in await left_in_loop(before, tasks)]
     print(json.dumps(report))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import posix
 import secrets
 import select
 import signal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+import aelastic
 from tests.helpers.ranks import CHILDREN
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ LOOPS = ("asyncio", "uvloop")
 
 _MARK = "AELASTIC_TEST_MARK"
 _ROOT = Path(__file__).parent.parent.parent
+_PATH = os.pathsep.join(map(str, (_ROOT, Path(aelastic.__file__).parent.parent, _ROOT / "tests" / "without_pidfds")))
 _NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited", "Exception ignored", "Event loop is")
 
 
@@ -45,7 +48,7 @@ def new_loop(loop: str) -> asyncio.AbstractEventLoop:
 def has_ended(pid: int, patience: float = 10.0) -> bool:
     """Whether the process ends within ``patience`` seconds; whoever it belongs to may reap it. Blocks the thread."""
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = posix.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
@@ -85,19 +88,24 @@ class Ended:
 
 
 class Application:
-    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays."""
+    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays.
 
-    def __init__(self, script: str, loop: str, *args: object, options: tuple[str, ...] = ()) -> None:
+    ``options`` are Python's; ``under`` is the command that starts it, if it needs special circumstances.
+    """
+
+    def __init__(
+        self, script: str, loop: str, *args: object, options: tuple[str, ...] = (), under: tuple[str, ...] = ()
+    ) -> None:
         self._mark = secrets.token_hex(8)
         self._said = b""
         self._out, write_end = os.pipe()
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
-            [sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
+            [*under, sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": _PATH},
         )
         os.close(write_end)
 

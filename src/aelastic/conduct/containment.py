@@ -13,6 +13,7 @@ from aelastic.errors.base import InvalidArgumentError
 from aelastic.process.blocking import wait_for_ends
 from aelastic.process.cgroup import ControlGroup, own_directory
 from aelastic.process.guardian import Guardian
+from aelastic.process.limits import explain
 from aelastic.process.marker import Hunted, Quarry, hunt, last_pid, mark, marks_can_be_read
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class Containment:
 
     def begin(self) -> None:
         """Before the first launch. Raises ``OSError``."""
-        self._guardian = Guardian.join(self._clock)
+        try:
+            self._guardian = Guardian.join(self._clock)
+        except OSError as error:
+            raise OSError(error.errno, f"the guardian of the ranks could not be started: {explain(error)}") from error
         if self.mode != "group":
             self._register(f"m{self._run}")
         if self._around is not None:

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from aelastic.process.family import Family
+from aelastic.process.family import Family, can_signal_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ class WatchedProcess:
         try:
             self._watch(self.family.pidfd if sentinel is None else sentinel)
         except (OSError, RuntimeError):
-            self.family.sweep()
+            self.family.signal(signal.SIGKILL)
             self.family.close()
             reap()
             raise
@@ -98,9 +99,13 @@ class WatchedProcess:
 
 
 def open_pidfd(pid: int) -> int | None:
-    """A descriptor of the process; None where there is none to be had, or the process has been reaped."""
+    """A descriptor of the process to wait and signal with; None where there is none, or the process was reaped."""
     try:
-        return os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
     except (AttributeError, OSError) as error:  # not Linux, an old kernel, a sandbox, no descriptor left
         logger.debug("no pidfd of process %d: %s", pid, error)
         return None
+    if can_signal_by(pidfd):
+        return pidfd
+    os.close(pidfd)
+    return None
