@@ -142,12 +142,24 @@ class Application:
         deadline = time.monotonic() + patience
         while (members := self._members()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        return [_describe(pid) for pid in members]
+        return [describe(pid) for pid in members]
 
     def _members(self) -> list[int]:
-        """Whatever has our mark in its environment; a process that has ended has none."""
-        mark = f"{_MARK}={self._mark}".encode()
-        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+        return marked(_MARK, self._mark)
+
+
+def marked(variable: str, value: str) -> list[int]:
+    """The processes that were started with ``variable`` in their environment; one that has ended has none."""
+    mark = f"{variable}={value}".encode()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+
+
+def describe(pid: int) -> str:
+    """The process, for a message."""
+    try:
+        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
+    except OSError:
+        return f"{pid} (gone)"
 
 
 def _has(entry: Path, mark: bytes) -> bool:
@@ -155,10 +167,3 @@ def _has(entry: Path, mark: bytes) -> bool:
         return mark in (entry / "environ").read_bytes()
     except OSError:  # it has just ended
         return False
-
-
-def _describe(pid: int) -> str:
-    try:
-        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
-    except OSError:
-        return f"{pid} (gone)"

@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -156,10 +155,6 @@ def session() -> tuple[int, int]:
     return os.getpid(), os.getsid(0)
 
 
-def starts_a_family() -> int:
-    return subprocess.Popen(["sleep", "60"]).pid
-
-
 def imported(name: str) -> bool:
     """Whether the module was there before this function ran."""
     return name in sys.modules
@@ -194,18 +189,6 @@ def ends_at(moment: float, code: int) -> None:
 
 def zeros(count: int) -> bytes:
     return bytes(count)
-
-
-def leaves_a_holder() -> int:
-    """Return the pid of a daemon that holds everything this rank had open."""
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        time.sleep(60)
-        os._exit(0)
-    while os.getsid(pid) != pid:  # until then it is of our group, and goes with us
-        time.sleep(0.001)
-    return pid
 
 
 def reads_input() -> str:

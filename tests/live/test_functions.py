@@ -17,7 +17,7 @@ import pytest
 import aelastic
 from aelastic.logs.pipe import open_ends
 from tests.helpers import functions
-from tests.helpers.ranks import is_alive, line_of, redirected, wait_until_gone
+from tests.helpers.ranks import is_alive, line_of, redirected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,17 +207,6 @@ async def test_record_on_the_function_itself_does_no_harm() -> None:
     assert result.failures[0].reason == "exited with code 1: OSError: told twice"
 
 
-async def test_a_daemon_that_holds_the_pipes_does_not_hold_up_the_value(method: StartMethod) -> None:
-    async with asyncio.timeout(30):
-        result = await run(functions.leaves_a_holder, (), method=method, drain_timeout=0.2, containment="group")
-    assert not result.is_failed()
-    holder = result.return_values[0]
-    try:
-        assert is_alive(holder)
-    finally:
-        os.kill(holder, signal.SIGKILL)
-
-
 async def test_a_rank_that_ends_before_it_has_received_everything(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "fails_there.py").write_text(
         "import os\ndef work(data): pass\nif os.environ.get('IN_RANK'): os._exit(7)\n"
@@ -271,11 +260,6 @@ async def test_multiprocessing_objects_can_be_passed(method: StartMethod) -> Non
 async def test_every_rank_is_its_own_session(method: StartMethod) -> None:
     result = await run(functions.session, (), (), method=method)
     assert all(pid == sid for pid, sid in result.return_values.values())
-
-
-async def test_the_family_is_swept(method: StartMethod) -> None:
-    result = await run(functions.starts_a_family, (), method=method)
-    assert wait_until_gone(result.return_values[0])
 
 
 async def test_the_first_failure_stops_the_others(method: StartMethod) -> None:

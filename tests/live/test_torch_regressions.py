@@ -17,7 +17,7 @@ import pytest
 import aelastic
 from aelastic.conduct.context import PContext
 from aelastic.conduct.run import Run
-from tests.helpers.ranks import is_alive, line_of, redirected, shell, wait_until_gone
+from tests.helpers.ranks import is_alive, line_of, redirected, shell
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,13 +37,6 @@ async def test_t01_signal_handlers_are_what_they_were() -> None:
         assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
         await ctx.wait()
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
-
-
-async def test_t02_the_family_of_a_crashed_rank_is_gone(tmp_path: Path) -> None:
-    """torch signals a group only while its leader runs: what a crashed rank had started goes on."""
-    async with shell("sleep 600 & echo $!; exit 3", "exec sleep 600", logs_specs=redirected(tmp_path)) as ctx:
-        result = await result_of(ctx)
-    assert wait_until_gone(int(Path(result.stdouts[0]).read_text()))
 
 
 async def test_t03_a_start_that_fails_leaves_no_rank_behind(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""What ranks do in the scenarios. Importing this costs a rank next to nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
+
+DEAF = "trap '' TERM INT HUP; echo ready; exec > /dev/null 2>&1; while :; do sleep 600; done"
+
+
+def say(*words: object) -> None:
+    """Print at once."""
+    print(*words, flush=True)
+
+
+def stay() -> NoReturn:
+    """Never end by oneself; a signal just before a sleep is looked at after it."""
+    while True:
+        time.sleep(0.05)
+
+
+def ready_and_stays() -> NoReturn:
+    """Say so, and go on for ever."""
+    say("ready")
+    stay()
+
+
+def end(ending: str, value: int = 0) -> None:
+    """End in one of many ways."""
+    if ending == "exits":
+        sys.exit(value)
+    if ending == "is killed":
+        os.kill(os.getpid(), value)
+    if ending == "raises":
+        raise ValueError(value)
+    if ending == "stays":
+        stay()
+
+
+def when_asked(answer: Callable[[int], None], *signals: int) -> None:
+    """Let ``answer`` handle the signals."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        answer(number)
+
+    for number in signals:
+        signal.signal(number, handle)
+
+
+def starts_family(ending: str, value: int = 0) -> None:
+    """Start two grandchildren, one of them deaf and silent, say their pids, and end."""
+    import subprocess
+
+    plain = subprocess.Popen(["/bin/sleep", "600"])
+    deaf = subprocess.Popen(["/bin/sh", "-c", DEAF], stdout=subprocess.PIPE)
+    assert deaf.stdout is not None
+    deaf.stdout.readline()
+    say("family", plain.pid, deaf.pid)
+    end(ending, value)
+
+
+def leaves_daemon(pid_file: str, daemon: str, rank: str = "ends") -> int:
+    """End well, and leave a process of another session that holds everything this rank had open.
+
+    ``daemon`` is what that does: ``sleeps``, ``closes stdout``, ``floods``, or ``says when`` the rank is gone.
+    With ``rank`` ``writes`` the rank writes 1 MiB in one go before it ends.
+    """
+    ready, tell = os.pipe()
+    alive, held = os.pipe()  # ends with the rank
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.close(held)
+        os.write(tell, b".")
+        _be_daemon(daemon, alive)
+        os._exit(0)
+    with open(pid_file, "w") as file:
+        file.write(str(pid))
+    os.read(ready, 1)
+    if rank == "writes":
+        fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)
+        os.write(1, b"x" * (1 << 20))
+    return pid
+
+
+def _be_daemon(what: str, alive: int) -> None:
+    if what == "says when":
+        os.read(alive, 1)
+        os.write(1, b"daemon\n")
+        return
+    if what == "closes stdout":
+        os.close(1)
+    while what == "floods":
+        os.write(1, b"y\n" * 100)
+    time.sleep(600)
