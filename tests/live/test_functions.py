@@ -282,22 +282,6 @@ async def test_closing_right_after_the_start(method: StartMethod) -> None:
     assert not any(is_alive(pid) for pid in ctx.pids().values())
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3, 8, 20, 60])
-async def test_cancelling_the_start(method: StartMethod, turns: int) -> None:
-    starting = ranks(functions.sleeps, (), (), (), method=method)
-    task = asyncio.ensure_future(_enter(starting))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def _enter(starting: Starting[aelastic.MultiprocessContext]) -> None:
-    async with starting as ctx:
-        await ctx.wait()
-
-
 async def test_no_rank_holds_another_ranks_pipe(method: StartMethod, tmp_path: Path) -> None:
     async with ranks(functions.sleeps, (), method=method, logs_specs=redirected(tmp_path / "other")) as other:
         await line_of(other, "ready")

@@ -102,3 +102,17 @@ def _be_daemon(what: str, alive: int) -> None:
     while what == "floods":
         os.write(1, b"y\n" * 100)
     time.sleep(600)
+
+
+def is_short(milliseconds: int, ending: str = "returns", value: int = 0) -> str:
+    """Take a moment, then end."""
+    time.sleep(milliseconds / 1000)
+    end(ending, value)
+    return "short"
+
+
+def ignores_the_polite() -> NoReturn:
+    """Ignore every signal that can be ignored and asks for an end."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    ready_and_stays()
