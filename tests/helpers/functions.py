@@ -179,14 +179,6 @@ def prints_in_c(text: str) -> None:
     ctypes.CDLL(None).printf(b"%s\n", text.encode())
 
 
-def ends_at(moment: float, code: int) -> None:
-    """End with ``code`` at ``moment``, in seconds since the epoch; a negative one is a signal to itself."""
-    time.sleep(max(0.0, moment - time.time()))
-    if code < 0:
-        os.kill(os.getpid(), -code)
-    os._exit(code)
-
-
 def zeros(count: int) -> bytes:
     return bytes(count)
 

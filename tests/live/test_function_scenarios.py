@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,21 +21,6 @@ if TYPE_CHECKING:
 
 METHODS: list[StartMethod] = ["spawn", "fork", "forkserver"]
 HEAVY = {"asyncio", "anyio", "aiofiles", "dataclasses", "inspect", "multiprocessing", "subprocess", "json", "logging"}
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("method", METHODS)
-async def test_scenario_8_the_true_first_failure(method: StartMethod) -> None:
-    moment = time.time() + 0.7
-    args: dict[int, tuple[Any, ...]] = {0: (moment + 0.05, -signal.SIGABRT), 1: (moment, 3), 2: (moment + 60, 0)}
-    async with aelastic.start_processes(
-        "f", functions.ends_at, args, {0: {}, 1: {}, 2: {}}, start_method=method, failure_grace=0.3
-    ) as ctx:
-        result = await ctx.wait()
-    assert result is not None
-    assert result.exitcodes == {0: -signal.SIGABRT, 1: 3, 2: -signal.SIGTERM}
-    assert result.first_failure is result.failures[1]
-    assert [failure.collateral for failure in result.failures.values()] == [False, False, True]
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])

@@ -57,15 +57,6 @@ async def test_t04_a_malformed_error_file_is_told_and_stops_everybody() -> None:
     assert result.exitcodes == {0: 1, 1: -signal.SIGTERM}
 
 
-async def test_t05_the_first_to_fail_is_to_blame() -> None:
-    """torch compares whole seconds, taken when it polls: the lower rank gets the blame."""
-    async with shell("sleep 0.4; exit 4", "exit 3", failure_grace=30) as ctx:
-        result = await result_of(ctx)
-    assert result.exitcodes == {0: 4, 1: 3}
-    assert result.first_failure is result.failures[1]
-    assert aelastic.ChildFailedError("w", result.failures).get_first_failure()[0] == 1
-
-
 async def test_t06_an_exit_is_an_event() -> None:
     """torch sleeps a second between two looks, however short the timeout."""
     async with shell("exec sleep 600") as ctx:

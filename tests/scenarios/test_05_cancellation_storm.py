@@ -16,7 +16,7 @@ import pytest
 import aelastic
 from tests.helpers.ranks import is_alive, redirected, shell
 from tests.scenarios import vices
-from tests.scenarios.kinds import each_method, in_full, ranks
+from tests.scenarios.kinds import METHODS, each_method, in_full, ranks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +38,9 @@ def short_programs(chance: random.Random, tmp_path: Path) -> AnyStarting:
 
 def short_functions(chance: random.Random, tmp_path: Path) -> AnyStarting:
     """The same as functions, started in any way."""
-    method: Method = chance.choices(["spawn", "fork", "forkserver"], weights=[1, 3, 3])[0]  # type: ignore[assignment]
+    method: Method = chance.choices(METHODS, weights=[1, 3, 3])[0]
     args = chance.choices(SHORT_VICES, k=chance.randint(1, 2))
-    return ranks(method, vices.is_short, *args, logs_specs=redirected(tmp_path))  # type: ignore[arg-type]
+    return ranks(method, vices.is_short, *args, logs_specs=redirected(tmp_path))
 
 
 async def short_run(starting: AnyStarting, timeout: float | None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import select
 import signal
 import sys
 import time
@@ -116,3 +118,34 @@ def ignores_the_polite() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     ready_and_stays()
+
+
+def fails_first(pid_file: str, go: str) -> NoReturn:
+    """Say the pid in a file, wait for a line from the FIFO ``go``, and fail."""
+    with open(f"{pid_file}.tmp", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(f"{pid_file}.tmp", pid_file)
+    with open(go) as fifo:
+        fifo.readline()
+    os._exit(3)
+
+
+def aborts_after(pid_file: str) -> NoReturn:
+    """Abort as soon as the process whose pid is in the file has ended: not a moment before."""
+    while not os.path.exists(pid_file):
+        time.sleep(0.001)
+    with open(pid_file) as file:
+        peer = int(file.read())
+    with contextlib.suppress(ProcessLookupError):  # it has been reaped
+        select.select([os.pidfd_open(peer)], [], [])
+    os.kill(os.getpid(), signal.SIGABRT)
+    stay()
+
+
+def plays(part: str, *args: str) -> NoReturn:
+    """``fails_first``, ``aborts_after``, or a bystander."""
+    if part == "fails_first":
+        fails_first(*args)
+    if part == "aborts_after":
+        aborts_after(*args)
+    stay()
