@@ -185,3 +185,8 @@ def zeros(count: int) -> bytes:
 
 def reads_input() -> str:
     return os.read(0, 10).decode()
+
+
+def answer(wanted: str) -> Any:
+    """A value that travels, or one that does not."""
+    return {"": b"", "bytes": bytes(3_000_000), "unpicklable": Unpicklable(), "loads badly": LoadsBadly()}[wanted]

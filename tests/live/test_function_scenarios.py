@@ -23,19 +23,6 @@ METHODS: list[StartMethod] = ["spawn", "fork", "forkserver"]
 HEAVY = {"asyncio", "anyio", "aiofiles", "dataclasses", "inspect", "multiprocessing", "subprocess", "json", "logging"}
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("method", METHODS)
-async def test_scenario_10_an_answer_of_a_gigabyte(method: StartMethod) -> None:
-    count = 1_000_000_000
-    async with aelastic.start_processes(
-        "f", functions.zeros, {0: (count,), 1: (0,)}, {0: {}, 1: {}}, start_method=method
-    ) as ctx:
-        result = await ctx.wait()
-    assert result is not None
-    assert {rank: len(value) for rank, value in result.return_values.items()} == {0: count, 1: 0}
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("ignore:start_method='fork'")
 def test_scenario_13_ranks_outlive_the_threads_that_started_them(method: StartMethod) -> None:

@@ -137,13 +137,6 @@ async def test_an_unknown_start_method_is_refused() -> None:
 # How a rank may end
 
 
-@pytest.mark.parametrize("code", [0, None])
-async def test_a_clean_exit_is_none(method: StartMethod, code: int | None) -> None:
-    result = await run(functions.act, ("exits", code), method=method)
-    assert not result.is_failed()
-    assert result.return_values == {0: None}
-
-
 async def test_exit_codes_and_texts(method: StartMethod, tmp_path: Path) -> None:
     specs = redirected(tmp_path)
     acts = [("exits", 3), ("exits", "the text"), ("is killed", signal.SIGSEGV)]
@@ -151,36 +144,6 @@ async def test_exit_codes_and_texts(method: StartMethod, tmp_path: Path) -> None
     assert result.exitcodes == {0: 3, 1: 1, 2: -signal.SIGSEGV}
     assert "the text" in result.failures[1].stderr_tail
     assert not any(failure.collateral for failure in result.failures.values())
-
-
-async def test_exit_0_without_a_value_is_a_failure(method: StartMethod) -> None:
-    async with asyncio.timeout(30):
-        result = await run(functions.act, ("os._exit", 0), ("hangs",), method=method)
-    assert result.exitcodes[0] == 0
-    assert result.failures[0].reason == "ended without delivering its value"
-    assert result.first_failure is result.failures[0]
-    assert result.failures[1].collateral
-
-
-async def test_an_unpicklable_value_is_a_failure_with_its_traceback(method: StartMethod) -> None:
-    result = await run(functions.unpicklable, (), method=method)
-    failure = result.failures[0]
-    assert failure.reason == "exited with code 1: TypeError: never to be pickled"
-    assert isinstance(failure.message, dict)
-    assert "__reduce__" in failure.message["extraInfo"]["py_callstack"]
-
-
-async def test_a_value_that_does_not_load_fails_its_rank_alone(method: StartMethod) -> None:
-    result = await run(functions.loads_badly, (), method=method)
-    assert result.failures[0].reason == "its value could not be unpickled: RuntimeError('not with me')"
-    assert "fail_to_load" in str(result.failures[0].message)
-
-
-async def test_a_value_is_kept_beside_a_later_death(method: StartMethod) -> None:
-    result = await run(functions.value_then_death, (), method=method)
-    assert result.exitcodes == {0: -signal.SIGKILL}
-    assert result.return_values == {0: "kept"}
-    assert result.is_failed()
 
 
 async def test_exceptions_are_told_with_notes_and_causes(method: StartMethod) -> None:
