@@ -1,4 +1,7 @@
-"""Starts ranks with ever more descriptors allowed, and looks each time for what a refused start left: ``LOOP DIR``."""
+"""Starts ranks with ever more descriptors allowed, and looks each time for what a refused start left: ``LOOP KIND DIR``.
+
+KIND is that of ``tests.scenarios.kinds``.
+"""
 
 import asyncio
 import json
@@ -11,19 +14,22 @@ from typing import Any
 
 from tests.helpers.apps import run_on
 from tests.helpers.leaks import Belongings
-from tests.helpers.ranks import redirected, shell
+from tests.helpers.ranks import redirected
+from tests.scenarios import vices
+from tests.scenarios.kinds import Kind, ranks
 
 _SPARE = 45
+_STEP: dict[str, int] = {"program": 2, "spawn": 5}  # Python takes its time to be started so often
 _PATIENCE = 2.0
 
 
-async def attempt(allowed: int, **options: Any) -> str | None:
+async def attempt(kind: Kind, allowed: int, **options: Any) -> str | None:
     """Start 4 ranks with ``allowed`` descriptors left; what the refusal says, if it is refused."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     os.close(lowest := os.dup(0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + allowed, hard))
     try:
-        ctx = await shell(*["exec sleep 600"] * 4, **options)
+        ctx = await ranks(kind, vices.stay, (), (), (), (), **options)
         await ctx.close()
     except OSError as error:
         return str(error)
@@ -43,18 +49,19 @@ async def left_behind(before: Belongings, tasks: set[asyncio.Task[Any]]) -> list
         await asyncio.sleep(0)
 
 
-async def main() -> None:
+async def main(kind: Kind, directory: Path) -> None:
     """Say as JSON what was refused, and what was left behind."""
     report: dict[str, Any] = {"started": 0, "refused": 0, "left behind": [], "refusals": []}
-    await attempt(_SPARE)  # a loop opens some descriptors with its first process, and keeps them
-    for allowed in range(_SPARE):
-        for options in ({"logs_specs": redirected(Path(sys.argv[2]))}, {}):
+    await attempt(kind, _SPARE)  # a loop opens some descriptors with its first process, and keeps them
+    for allowed in range(0, _SPARE, _STEP[kind]):
+        for options in ({"logs_specs": redirected(directory)}, {}):
             before, tasks = Belongings.now(), asyncio.all_tasks()
-            refusal = await attempt(allowed, **options)
+            refusal = await attempt(kind, allowed, **options)
             report["started" if refusal is None else "refused"] += 1
             report["refusals"] += [refusal] if refusal else []
             report["left behind"] += [f"{allowed}: {left}" for left in await left_behind(before, tasks)]
     print(json.dumps(report))
 
 
-run_on(sys.argv[1], main())
+if __name__ == "__main__":  # what a function's rank must not do
+    run_on(sys.argv[1], main(sys.argv[2], Path(sys.argv[3])))  # type: ignore[arg-type]

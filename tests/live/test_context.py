@@ -253,39 +253,6 @@ async def test_closing_cuts_the_failure_grace() -> None:
     assert ctx.result.first_failure is not None
 
 
-# Error files
-
-
-def wait_until_stopped(pid: int) -> None:
-    """Until SIGSTOP has reached the process."""
-    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
-
-
-def _poison(path: Path, kind: str) -> None:
-    if kind == "directory":
-        path.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "huge":
-        with path.open("wb") as file:
-            file.truncate(200 * 1024 * 1024)
-    else:
-        path.write_bytes({"empty": b"", "truncated": b'{"message": {"mess', "binary": bytes(range(256))}[kind])
-
-
-@pytest.mark.parametrize("kind", ["directory", "fifo", "huge", "empty", "truncated", "binary"])
-async def test_a_poisoned_error_file_is_a_field_of_the_failure(kind: str, tmp_path: Path) -> None:
-    async with shell("kill -STOP $$; exit 3", SLEEPING, logs_specs=redirected(tmp_path)) as ctx:
-        _poison(Path(ctx.error_files[0]), kind)
-        await asyncio.to_thread(wait_until_stopped, ctx.pids()[0])
-        ctx.send_signal(signal.SIGCONT, rank=0)
-        result = await result_of(ctx)
-    failure = result.failures[0]
-    assert failure.exitcode == 3
-    assert "its error file could not be used" in failure.reason
-    assert result.failures[1].collateral
-
-
 async def test_what_release_raises_does_not_cost_the_result(caplog: pytest.LogCaptureFixture) -> None:
     class Raising(aelastic.DefaultLogsSpecs):
         def release(self) -> None:

@@ -118,12 +118,6 @@ async def test_lambdas_and_closures(method: StartMethod) -> None:
     assert result.return_values == {0: 11, 1: 12}
 
 
-@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
-async def test_what_cannot_be_pickled_is_named_before_any_start(start_method: StartMethod) -> None:
-    with pytest.raises(aelastic.InvalidArgumentError, match=r"args\[1\]\[0\] cannot be pickled: never to be pickled"):
-        await ranks(functions.echo, (1,), (functions.Unpicklable(),), method=start_method)
-
-
 async def test_arguments_must_be_a_tuple() -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match=r"args\[0\]"):
         aelastic.start_processes("f", functions.echo, {0: "text"}, {0: {}})

@@ -39,24 +39,6 @@ async def test_t01_signal_handlers_are_what_they_were() -> None:
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
 
 
-async def test_t03_a_start_that_fails_leaves_no_rank_behind(tmp_path: Path) -> None:
-    """torch forgets the ranks that it had started before the one that could not be."""
-    note = tmp_path / "pid"
-    args = {0: ("-c", f"echo $$ > {note}; exec sleep 600"), 1: ("-c", "x" * 3_000_000)}
-    with pytest.raises(OSError, match="rank 1"):
-        await aelastic.start_processes("w", "/bin/sh", args, {0: {}, 1: {}})
-    if note.exists() and note.read_text():  # rank 0 had got so far
-        assert not is_alive(int(note.read_text()))
-
-
-async def test_t04_a_malformed_error_file_is_told_and_stops_everybody() -> None:
-    """torch's wait() raises a JSON error, and the other rank goes on."""
-    async with shell('printf "{" > $TORCHELASTIC_ERROR_FILE; exit 1', "exec sleep 600") as ctx:
-        result = await result_of(ctx)
-    assert "its error file could not be used: it is not JSON" in result.failures[0].reason
-    assert result.exitcodes == {0: 1, 1: -signal.SIGTERM}
-
-
 async def test_t06_an_exit_is_an_event() -> None:
     """torch sleeps a second between two looks, however short the timeout."""
     async with shell("exec sleep 600") as ctx:

@@ -149,3 +149,26 @@ def plays(part: str, *args: str) -> NoReturn:
     if part == "aborts_after":
         aborts_after(*args)
     stay()
+
+
+def poisons_its_report(how: str, ending: str, value: int = 0) -> None:
+    """Leave something at the path of the error file that is none, say last words, and end."""
+    path = os.environ["TORCHELASTIC_ERROR_FILE"]
+    if how == "directory":
+        os.mkdir(path)
+    elif how == "fifo":
+        os.mkfifo(path)
+    else:
+        with open(path, "wb") as file:
+            file.write({"truncated": b'{"message": {"mess', "binary": bytes(range(256))}.get(how, b""))
+            file.truncate(200 * 1024 * 1024 if how == "huge" else None)
+    print("last words", file=sys.stderr, flush=True)
+    end(ending, value)
+
+
+def raises_when_told(go: str) -> NoReturn:
+    """Say so, wait for the FIFO ``go``, and raise."""
+    say("ready")
+    with open(go) as fifo:
+        fifo.read()
+    raise ValueError("the disk is full")
