@@ -1,4 +1,4 @@
-"""Starts ranks with ever more descriptors allowed, and looks each time for what a refused start left: ``LOOP KIND DIR``.
+"""Starts ranks with ever more descriptors allowed, and looks for what a refused start left: ``LOOP KIND DIR``.
 
 KIND is that of ``tests.scenarios.kinds``.
 """

@@ -15,7 +15,7 @@ _MOUNT = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -c "$3" "$1" "$4"'
 
 
 def on_small_disk(tmp_path: Path, application: str, argument: object) -> subprocess.CompletedProcess[str]:
-    """Run ``application`` (Python code) with the path of a disk of 64 KiB and ``argument``. Skips where it cannot be."""
+    """Run ``application`` (Python code) with the path of a disk of 64 KiB and ``argument``; skip where none can be."""
     disk = tmp_path / "disk"
     disk.mkdir()
     _need_private_mounts(disk)

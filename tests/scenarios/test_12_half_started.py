@@ -9,13 +9,12 @@ import errno
 import json
 import os
 from multiprocessing import popen_fork
-from pathlib import Path
+from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aelastic
-from aelastic.process import forked
 from tests.helpers import functions
 from tests.helpers.apps import LOOPS, Application
 from tests.helpers.ranks import is_alive, redirected
@@ -23,6 +22,8 @@ from tests.scenarios import vices
 from tests.scenarios.kinds import METHODS, each_method, ranks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.scenarios.kinds import AnyStarting, Method
 
 COUNT = 8
@@ -111,8 +112,8 @@ def no_more_processes(*_: object) -> None:
 
 @asynchronous
 async def test_the_fork_server_is_not_there_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([forked.DupFd] * BAD)  # each rank sends the descriptor for its value
-    monkeypatch.setattr(forked, "DupFd", lambda number: next(answers, refuse)(number))
+    answers = iter([DupFd] * BAD)  # each rank sends the descriptor for its value
+    monkeypatch.setattr("aelastic.process.forked.DupFd", lambda number: next(answers, refuse)(number))
     args: list[tuple[()]] = [()] * COUNT
     error = await refused(ranks("forkserver", vices.stay, *args), "rank 5")
     assert error.errno == errno.EPIPE
