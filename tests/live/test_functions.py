@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -297,3 +299,15 @@ async def test_fork_warns_of_threads() -> None:
     finally:
         done.set()
         thread.join()
+
+
+# What a rank costs
+
+HEAVY = {"asyncio", "anyio", "aiofiles", "dataclasses", "inspect", "multiprocessing", "subprocess", "json", "logging"}
+
+
+async def test_the_bootstrap_imports_little() -> None:
+    code = "import sys, aelastic.worker.bootstrap, aelastic.errors.handler; print(*sys.modules)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    loaded = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert not HEAVY & set(loaded.stdout.split())

@@ -30,15 +30,6 @@ async def result_of(ctx: aelastic.PContext) -> aelastic.RunProcsResult:
     return result
 
 
-async def test_t01_signal_handlers_are_what_they_were() -> None:
-    """torch replaces four handlers when it starts and never puts them back."""
-    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    async with shell("exit 0") as ctx:
-        assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
-        await ctx.wait()
-    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
-
-
 async def test_t06_an_exit_is_an_event() -> None:
     """torch sleeps a second between two looks, however short the timeout."""
     async with shell("exec sleep 600") as ctx:
