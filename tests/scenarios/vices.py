@@ -20,8 +20,8 @@ DEAF = "trap '' TERM INT HUP; echo ready; exec > /dev/null 2>&1; while :; do sle
 
 
 def say(*words: object) -> None:
-    """Print at once."""
-    print(*words, flush=True)
+    """Print at once, also from a signal handler that has come in the middle of this."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def stay() -> NoReturn:
@@ -172,3 +172,19 @@ def raises_when_told(go: str) -> NoReturn:
     with open(go) as fifo:
         fifo.read()
     raise ValueError("the disk is full")
+
+
+def counts_signals(ends: bool) -> None:
+    """Say every signal that asks for an end; with ``ends`` wait a little for more after the first, and end."""
+    seen: list[int] = []
+
+    def count(number: int) -> None:
+        seen.append(number)
+        say("got", signal.Signals(number).name, seen.count(number))
+
+    when_asked(count, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    say("ready")
+    while not (ends and seen):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    say("counted", len(seen))
