@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aelastic
-from tests.helpers.ranks import child, is_alive, line_of, redirected, shell
+from tests.helpers.ranks import is_alive, line_of, redirected, shell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,27 +146,6 @@ async def test_closing_with_more_grace_does_not_prolong_it(tmp_path: Path) -> No
     await ctx.close(timeout=600)
     await impatient
     assert codes(ctx) == {0: -9}
-
-
-async def test_the_grace_of_one_is_not_eaten_by_a_deaf_peer(tmp_path: Path) -> None:
-    files = [tmp_path / "a", tmp_path / "b"]
-    scripts = [DEAF, *(child("exits_slowly", "0.3", str(file)) for file in files), SLEEPING]
-    async with shell(*scripts, logs_specs=redirected(tmp_path / "logs"), shutdown_timeout=1.5) as ctx:
-        for rank in range(3):
-            await line_of(ctx, "ready", rank)
-    assert codes(ctx) == {0: -9, 1: 0, 2: 0, 3: -15}
-    assert [file.read_text() for file in files] == ["complete"] * 2
-
-
-async def test_a_failing_peer_leaves_the_others_their_grace(tmp_path: Path) -> None:
-    file = tmp_path / "checkpoint"
-    scripts = [child("exits_slowly", "0.3", str(file)), SLEEPING]
-    async with shell(*scripts, logs_specs=redirected(tmp_path / "logs")) as ctx:
-        await line_of(ctx, "ready")
-        ctx.send_signal(signal.SIGKILL, rank=1)
-        await ctx.wait()
-    assert codes(ctx) == {0: 0, 1: -9}
-    assert file.read_text() == "complete"
 
 
 async def test_closing_while_another_task_starts() -> None:

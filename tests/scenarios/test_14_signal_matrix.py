@@ -1,4 +1,4 @@
-"""14. Signals from a terminal, from elsewhere, from a terminal that goes away: each rank gets one, a second one kills."""
+"""14. Signals, from a terminal, from elsewhere, by a terminal that goes away: one for each rank, a second one kills."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_after_nohup_the_ranks_go_on(command: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("kind", "number"), zip(KINDS, ASKING, strict=True))
+@pytest.mark.parametrize(("kind", "number"), list(zip(KINDS, ASKING, strict=True)))
 async def test_an_application_that_handles_signals_hands_each_on_once(
     kind: Kind, number: signal.Signals, tmp_path: Path
 ) -> None:

@@ -188,3 +188,36 @@ def counts_signals(ends: bool) -> None:
         time.sleep(0.01)
     time.sleep(0.2)
     say("counted", len(seen))
+
+
+def saves(checkpoint: str, seconds: float) -> NoReturn:
+    """Take ``seconds`` to write the checkpoint when told to end by whatever signal, and exit with 0."""
+
+    def save(number: int) -> None:
+        time.sleep(seconds)
+        with open(checkpoint, "w") as file:
+            file.write("complete")
+        os._exit(0)
+
+    when_asked(save, signal.SIGTERM, signal.SIGINT)
+    ready_and_stays()
+
+
+def is_deaf(asked: str) -> NoReturn:
+    """Note the time at which it was told to end in a file, and go on."""
+
+    def note(number: int) -> None:
+        with open(asked, "w") as file:
+            file.write(str(time.time()))
+
+    when_asked(note, signal.SIGTERM, signal.SIGINT)
+    ready_and_stays()
+
+
+def has_a_part(part: str, *args: str) -> NoReturn:
+    """``saves``, ``is deaf``, or a bystander."""
+    if part == "saves":
+        saves(args[0], float(args[1]))
+    if part == "is deaf":
+        is_deaf(*args)
+    ready_and_stays()
