@@ -8,7 +8,6 @@ import os
 import random
 import re
 import stat
-import threading
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from aelastic import DefaultLogsSpecs, LogsDest, Std
 from aelastic.logs.pipe import Pipe
-from tests.helpers.logs import Heartbeat, PathsOf, console_in, finish, resident_bytes
+from tests.helpers.logs import Heartbeat, PathsOf, console_in, finish
 from tests.helpers.ranks import line_of, python, redirected, shell
 
 pytestmark = pytest.mark.asyncio
@@ -50,48 +49,6 @@ async def test_any_bytes_arrive_as_they_are(tmp_path: Path) -> None:
         assert hashlib.sha256(Path(written).read_bytes()).digest() == hashlib.sha256(noise(rank, size)).digest()
         assert Path(empty).read_bytes() == b""
     assert result.lost_log_bytes == {}
-
-
-DEATHS = {"sigkill": "os.kill(os.getpid(), 9)", "os._exit": "os._exit(3)", "abort": "os.abort()"}
-
-
-@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS.keys())
-async def test_what_was_written_before_a_sudden_death_is_kept(tmp_path: Path, death: str) -> None:
-    script = f"""
-import os, resource
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-os.write(1, b"".join(b"%d\\n" % n for n in range(200_000)) + b"half a li")
-os.write(2, b"last words\\n")
-{death}
-"""
-    with console_in(tmp_path / "console"):
-        async with python(script, logs_specs=redirected(tmp_path / "logs", tee=Std.OUT)) as ctx:
-            result = await finish(ctx)
-    lines = [*map(str, range(200_000)), "half a li"]
-    assert Path(result.stdouts[0]).read_text() == "\n".join(lines)
-    assert (tmp_path / "console").read_text() == "\n".join("[w0]:" + line for line in lines)
-    assert result.failures[0].stderr_tail == "last words"
-    assert result.failures[0].exitcode != 0
-
-
-async def test_a_line_of_ten_megabytes_passes_through_in_bounded_memory(tmp_path: Path) -> None:
-    script = """
-import os
-os.write(1, b"short\\n")
-for _ in range(100):
-    os.write(1, b"x" * 100_000)
-os.write(1, b"\\nafter\\n")
-"""
-    before = resident_bytes()
-    with console_in(tmp_path / "console"):
-        async with python(script, logs_specs=redirected(tmp_path / "logs", tee=Std.OUT)) as ctx:
-            longest = max([len(line.text) async for line in ctx.logs()])
-            result = await finish(ctx)
-    long_line = "x" * 10_000_000
-    assert Path(result.stdouts[0]).read_text() == f"short\n{long_line}\nafter\n"
-    assert (tmp_path / "console").read_text() == f"[w0]:short\n[w0]:{long_line}\n[w0]:after\n"
-    assert longest < 256 * 1024
-    assert resident_bytes() - before < 60 * MIB  # most of it is this test's
 
 
 async def test_a_rank_that_closes_its_streams_costs_nothing(tmp_path: Path) -> None:
@@ -161,16 +118,6 @@ async def test_without_a_log_directory_there_are_no_files(tmp_path: Path) -> Non
         result = await finish(ctx)
     assert (result.stdouts, result.stderrs) == ({0: ""}, {0: ""})
     assert result.failures[0].error_file == "<N/A>"
-
-
-async def test_sixteen_ranks_need_no_thread_each(tmp_path: Path) -> None:
-    """One per console, four for the files; and asyncio's own waiting threads on Python 3.11."""
-    with console_in(tmp_path / "console"):
-        async with shell(*["sleep 60"] * 16, logs_specs=redirected(tmp_path / "logs", tee=Std.ALL)) as ctx:
-            names = [thread.name for thread in threading.enumerate()]
-            await ctx.close()
-    ours = [name for name in names if name.startswith("aelastic") and "wait" not in name]
-    assert len(ours) <= 6, ours
 
 
 async def test_the_loop_turns_while_ranks_flood_their_files(tmp_path: Path) -> None:
