@@ -87,7 +87,9 @@ class Ended:
 class Application:
     """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays."""
 
-    def __init__(self, script: str, loop: str, *args: object, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, script: str, loop: str, *args: object, options: tuple[str, ...] = (), own_session: bool = False
+    ) -> None:
         self._mark = secrets.token_hex(8)
         self._said = b""
         self._out, write_end = os.pipe()
@@ -97,7 +99,8 @@ class Application:
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": str(_ROOT)},
+            start_new_session=own_session,
         )
         os.close(write_end)
 

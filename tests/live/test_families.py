@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,20 +31,6 @@ async def test_the_death_signal_reaches_the_family(tmp_path: Path) -> None:
     assert file.read_text() == "complete"
     assert ctx.result is not None
     assert ctx.result.exitcodes == {0: 5}
-
-
-async def test_processes_of_the_application_are_left_alone() -> None:
-    ours = [subprocess.Popen(["/bin/sleep", "600"], start_new_session=new) for new in (False, True)]
-    try:
-        async with shell("exit 3", SLEEPING) as ctx:
-            await ctx.wait()
-        async with shell(SLEEPING, shutdown_timeout=0):
-            pass
-        assert [one.poll() for one in ours] == [None, None]
-    finally:
-        for one in ours:
-            one.kill()
-            one.wait()
 
 
 async def test_a_rank_that_closes_its_output_goes_on(tmp_path: Path) -> None:

@@ -221,3 +221,53 @@ def has_a_part(part: str, *args: str) -> NoReturn:
     if part == "is deaf":
         is_deaf(*args)
     ready_and_stays()
+
+
+def heads_family(part: str) -> NoReturn:
+    """Start two grandchildren, one of them in a session of its own, say all pids, and be deaf, stuck, or neither."""
+    import subprocess
+
+    plain = subprocess.Popen(["/bin/sleep", "600"])
+    apart = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+    if part == "is deaf":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+    say("family", os.getpid(), plain.pid, apart.pid)
+    if part == "is stuck":  # in C code that keeps the interpreter and lets no signal through
+        import ctypes
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        ctypes.PyDLL(None).sleep(600)
+    stay()
+
+
+def lets_escape(pid_file: str, how: str = "executes", ending: str = "stays", value: int = 0) -> None:
+    """Make a daemon in the classical way, deaf and with nothing open, whose pid is then in the file, and end.
+
+    ``how``: it ``executes`` a program, as daemons do; is a bare ``fork``; or executes one that is ``detached``.
+    """
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            _be_escapee(pid_file, how)
+        os._exit(0)
+    os.wait()
+    while not os.path.exists(pid_file):
+        time.sleep(0.001)
+    say("ready")
+    end(ending, value)
+
+
+def _be_escapee(pid_file: str, how: str) -> NoReturn:
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    os.closerange(0, 256)
+    env = {**os.environ, "AELASTIC_DETACH": "1"} if how == "detached" else dict(os.environ)
+    script = f"echo $$ > {pid_file}.tmp; mv {pid_file}.tmp {pid_file}; exec sleep 600"
+    if how != "fork":
+        os.execve("/bin/sh", ["sh", "-c", script], env)
+    with open(f"{pid_file}.tmp", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(f"{pid_file}.tmp", pid_file)
+    stay()
