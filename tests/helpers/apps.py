@@ -32,6 +32,11 @@ _ROOT = Path(__file__).parent.parent.parent
 _NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited", "Exception ignored", "Event loop is")
 
 
+def python_path() -> str:
+    """What makes the tests importable, and whatever is importable here."""
+    return os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+
+
 def run_on(loop: str, main: Coroutine[Any, Any, None]) -> None:
     """``asyncio.run`` or ``uvloop.run``. For the applications."""
     (uvloop.run if loop == "uvloop" else asyncio.run)(main)
@@ -99,7 +104,7 @@ class Application:
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": python_path()},
             start_new_session=own_session,
         )
         os.close(write_end)

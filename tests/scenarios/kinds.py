@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 
 import aelastic
-from tests.helpers.apps import has_ended
+from tests.helpers.apps import has_ended, python_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,6 @@ Method: TypeAlias = Literal["spawn", "fork", "forkserver"]
 
 METHODS: tuple[Method, ...] = ("spawn", "fork", "forkserver")
 KINDS: tuple[Kind, ...] = ("program", *METHODS)
-ROOT = Path(__file__).parent.parent.parent
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_method = pytest.mark.parametrize("method", METHODS)
@@ -37,12 +35,11 @@ def ranks(kind: Kind, vice: Callable[..., Any], *args: tuple[Any, ...], **option
     envs = options.pop("envs", {rank: {} for rank in range(len(args))})
     if kind != "program":
         return aelastic.start_processes("w", vice, dict(enumerate(args)), envs, start_method=kind, **options)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return aelastic.start_processes(
         "w",
         sys.executable,
         {rank: ("-c", _call(vice, one)) for rank, one in enumerate(args)},
-        {rank: {"PYTHONPATH": path, **env} for rank, env in envs.items()},
+        {rank: {"PYTHONPATH": python_path(), **env} for rank, env in envs.items()},
         **options,
     )
 

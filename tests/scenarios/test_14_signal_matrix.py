@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aelastic
+from tests.helpers.apps import python_path
 from tests.helpers.logs import finish
 from tests.helpers.ranks import line_of, redirected
 from tests.helpers.terminal import Terminal
 from tests.scenarios import vices
-from tests.scenarios.kinds import KINDS, ROOT, each_kind, ranks
+from tests.scenarios.kinds import KINDS, each_kind, ranks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ ASKING = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """What starts ranks that count signals."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+    monkeypatch.setenv("PYTHONPATH", python_path())
     return Command(tmp_path / "script.py")
 
 

@@ -266,7 +266,7 @@ def _be_escapee(pid_file: str, how: str) -> NoReturn:
     env = {**os.environ, "AELASTIC_DETACH": "1"} if how == "detached" else dict(os.environ)
     script = f"echo $$ > {pid_file}.tmp; mv {pid_file}.tmp {pid_file}; exec sleep 600"
     if how != "fork":
-        os.execve("/bin/sh", ["sh", "-c", script], env)
+        os.execve("/bin/sh", ["sh", "-c", script], env)  # noqa: S606 - that there is no shell between is the point
     with open(f"{pid_file}.tmp", "w") as file:
         file.write(str(os.getpid()))
     os.rename(f"{pid_file}.tmp", pid_file)
