@@ -34,7 +34,7 @@ _NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited",
 
 def python_path() -> str:
     """What makes the tests importable, and whatever is importable here."""
-    return os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None, [str(_ROOT / "src"), str(_ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def run_on(loop: str, main: Coroutine[Any, Any, None]) -> None:

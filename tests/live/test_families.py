@@ -12,7 +12,6 @@ from tests.helpers.ranks import child, line_of, redirected, shell
 pytestmark = pytest.mark.asyncio
 
 SLEEPING = "exec sleep 600"
-UNCONTAINED = {"containment": "group"}
 
 
 async def test_a_signal_reaches_the_family(tmp_path: Path) -> None:

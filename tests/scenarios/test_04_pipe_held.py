@@ -32,7 +32,7 @@ def daemon_of(kind: Kind, tmp_path: Path, *vice: str, **options: Any) -> Iterato
     pid_file = tmp_path / "pid"
     options["logs_specs"] = redirected(tmp_path / "logs")
     try:
-        yield ranks(kind, vices.leaves_daemon, (str(pid_file), *vice), **options)
+        yield ranks(kind, vices.leaves_daemon, (str(pid_file), *vice), containment="group", **options)
     finally:
         kill(int(pid_file.read_text()))
 
@@ -79,7 +79,7 @@ async def test_who_floods_the_pipe_does_not_hold_up_the_result(tmp_path: Path) -
 
 async def test_an_endless_drain_ends_with_who_holds_the_pipe(tmp_path: Path) -> None:
     script = "setsid sleep 600 & echo escaped $!"
-    async with shell(script, logs_specs=redirected(tmp_path), drain_timeout=600) as ctx:
+    async with shell(script, logs_specs=redirected(tmp_path), drain_timeout=600, containment="group") as ctx:
         escaped = int((await line_of(ctx, "escaped")).text.split()[1])
         kill(escaped)
         result = await finish(ctx)
@@ -90,7 +90,8 @@ async def test_an_endless_drain_ends_with_who_holds_the_pipe(tmp_path: Path) -> 
 async def test_sixty_four_held_pipes_cost_one_drain_timeout(tmp_path: Path) -> None:
     script = "setsid sleep 600 & echo $!"
     async with asyncio.timeout(20):  # one after another they would take more than a minute
-        async with shell(*[script] * 64, logs_specs=redirected(tmp_path), drain_timeout=1.0) as ctx:
+        specs = redirected(tmp_path)
+        async with shell(*[script] * 64, logs_specs=specs, drain_timeout=1.0, containment="group") as ctx:
             result = await finish(ctx)
     assert set(result.exitcodes.values()) == {0}
     for path in result.stdouts.values():

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,7 +57,8 @@ async def end_and_reap(*pids: int) -> None:
 async def started(kind: Kind, tmp_path: Path, grace: float = 0.1) -> aelastic.PContext:
     """Two ranks that sleep."""
     specs = redirected(tmp_path)
-    ctx = await ranks(kind, vices.ready_and_stays, (), (), logs_specs=specs, shutdown_timeout=grace)
+    options: dict[str, Any] = {"logs_specs": specs, "shutdown_timeout": grace, "containment": "group"}
+    ctx = await ranks(kind, vices.ready_and_stays, (), (), **options)
     for rank in range(2):
         await line_of(ctx, "ready", rank)
     return ctx
@@ -130,7 +131,7 @@ async def test_a_cancelled_wait_leaves_although_a_rank_cannot_be_stopped(unkilla
 
 async def test_sixty_four_are_given_up_together(unkillable: set[int]) -> None:
     async with asyncio.timeout(20):  # one after another they would take half a minute
-        async with shell(*["exec sleep 600"] * 64, shutdown_timeout=0.1) as ctx:
+        async with shell(*["exec sleep 600"] * 64, shutdown_timeout=0.1, containment="group") as ctx:
             unkillable.update(ctx.pids().values())
     assert ctx.result is not None
     assert ctx.result.abandoned == ctx.pids()

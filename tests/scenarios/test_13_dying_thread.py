@@ -129,7 +129,7 @@ def test_ranks_outlive_the_helper_threads_of_their_run(method: Method) -> None:
             assert not [thread for thread in set(threading.enumerate()) - before if "files" in thread.name]
             assert await ctx.wait(0.05) is None
             assert is_alive(ctx.pids()[0])
-            ctx._run._executor = type(ctx._run._executor)(max_workers=1)
+            ctx._run._executor = ctx._run.containment._executor = type(ctx._run._executor)(max_workers=1)
 
     in_thread(lambda: asyncio.run(main()))
 
