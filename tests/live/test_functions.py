@@ -311,3 +311,22 @@ async def test_the_bootstrap_imports_little() -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     loaded = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env=env, check=True)
     assert not HEAVY & set(loaded.stdout.split())
+
+
+NO_IMPORTS = """
+import asyncio, os, sys
+import aelastic
+
+async def main():
+    async with aelastic.start_processes("f", os.getpid, {0: (), 1: ()}, {0: {}, 1: {}}, start_method="fork") as ctx:
+        await ctx.wait()
+    print("encodings.ascii" in sys.modules)
+
+asyncio.run(main())
+"""
+
+
+async def test_helper_threads_import_no_codec() -> None:
+    """A fork in that moment would find the lock of the import taken for ever."""
+    done = subprocess.run([sys.executable, "-c", NO_IMPORTS], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aelastic.process.cgroup import own_directory
 from tests.helpers.logs import finish
 from tests.helpers.ranks import is_alive, line_of, redirected, shell
 from tests.scenarios import vices
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 SLEEPING = "exec sleep 600"
+HAS_CGROUPS = own_directory() is not None
+needs_cgroups = pytest.mark.skipif(not HAS_CGROUPS, reason="no cgroup v2 directory that can be written to")
+STRONG = [pytest.param("marker"), pytest.param("cgroup", marks=needs_cgroups)]
 
 
 @pytest.fixture
@@ -37,13 +41,10 @@ def pid_file(tmp_path: Path) -> Iterator[Path]:
 
 
 @each_kind
-@pytest.mark.parametrize("containment", ["marker", "cgroup", None])
-async def test_an_escapee_goes_with_the_run(
-    kind: Kind, containment: str | None, pid_file: Path, tmp_path: Path
-) -> None:
-    options = {} if containment is None else {"containment": containment}
+@pytest.mark.parametrize("containment", STRONG)
+async def test_an_escapee_goes_with_the_run(kind: Kind, containment: str, pid_file: Path, tmp_path: Path) -> None:
     args = (str(pid_file),)
-    async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path), **options) as ctx:
+    async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path), containment=containment) as ctx:
         await line_of(ctx, "ready")
         assert is_alive(int(pid_file.read_text()))
     assert await ended(int(pid_file.read_text()))
@@ -57,14 +58,17 @@ async def test_an_escapee_goes_with_the_run(
 async def test_an_escapee_of_a_rank_that_ends_is_gone_with_the_result(
     kind: Kind, ending: str, value: int, pid_file: Path, tmp_path: Path
 ) -> None:
-    args = (str(pid_file), "executes", ending, value), (str(pid_file), "executes", ending, value)
-    async with ranks(kind, vices.lets_escape, args[0], logs_specs=redirected(tmp_path)) as ctx:
+    args = (str(pid_file), "executes", ending, value)
+    async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path)) as ctx:
         result = await finish(ctx)
         assert await ended(int(pid_file.read_text()))
     assert result.is_failed() == bool(value)
 
 
-@each_kind
+@pytest.mark.parametrize(
+    "kind",
+    ["program", "spawn", pytest.param("fork", marks=needs_cgroups), pytest.param("forkserver", marks=needs_cgroups)],
+)
 async def test_an_escapee_that_never_executed_anything_goes_too(kind: Kind, pid_file: Path, tmp_path: Path) -> None:
     args = (str(pid_file), "fork")
     async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path)) as ctx:

@@ -76,7 +76,7 @@ def _enrol(entry: Entry) -> None:
             os.write(entry.guardian_end, f"+ g{os.getpid()}\n".encode())
         os.close(entry.guardian_end)
     if entry.members_file is not None:
-        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="ascii") as members:
+        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="utf-8") as members:
             members.write("0")
 
 
