@@ -60,7 +60,7 @@ class ControlGroup:
     def is_empty(self) -> bool:
         """Whether nothing runs here or below. A zombie does not count."""
         try:
-            with open(self._path("cgroup.events"), encoding="ascii") as file:
+            with open(self._path("cgroup.events"), encoding="utf-8") as file:
                 return "populated 0" in file.read()
         except OSError:  # it was removed
             return True
@@ -98,7 +98,7 @@ class ControlGroup:
     def _members(self) -> list[int]:
         found: list[int] = []
         for directory, _, _ in os.walk(self.directory):
-            with contextlib.suppress(OSError), open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as file:
+            with contextlib.suppress(OSError), open(os.path.join(directory, "cgroup.procs"), encoding="utf-8") as file:
                 found.extend(map(int, file))
         return found
 
@@ -126,5 +126,5 @@ def _can_be_written(directory: str) -> bool:
 
 
 def _write(path: str, number: int) -> None:
-    with open(path, "w", encoding="ascii") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write(str(number))

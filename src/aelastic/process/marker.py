@@ -96,7 +96,7 @@ def is_detached(pid: int) -> bool | None:
 
 def last_pid() -> int | None:
     """The pid that was given away last, as far as this system tells."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="ascii") as file:
+    with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="utf-8") as file:
         return int(file.read().split()[-1])
     return None
 
