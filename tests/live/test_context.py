@@ -15,12 +15,10 @@ import aelastic
 from aelastic import RankState
 from tests.helpers.apps import reaped
 from tests.helpers.ranks import child, is_alive, line_of, redirected, shell
-from tests.without_pidfds.sitecustomize import PIDFDS
 
 pytestmark = pytest.mark.asyncio
 
 SLEEPING = "exec sleep 600"
-IN_ANY_ORDER = pytest.mark.skipif(not PIDFDS, reason="threads that wait for ends get their turns in any order")
 
 
 async def result_of(ctx: aelastic.PContext) -> aelastic.RunProcsResult:

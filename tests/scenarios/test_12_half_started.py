@@ -112,7 +112,7 @@ def no_more_processes(*_: object) -> None:
 
 @asynchronous
 async def test_the_fork_server_is_not_there_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([DupFd] * BAD)  # each rank sends the descriptor for its value
+    answers = iter([DupFd] * 2 * BAD)  # each rank is sent descriptors for its value and for the guardian
     monkeypatch.setattr("aelastic.process.forked.DupFd", lambda number: next(answers, refuse)(number))
     args: list[tuple[()]] = [()] * COUNT
     error = await refused(ranks("forkserver", vices.stay, *args), "rank 5")
