@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from aelastic import rank
 from aelastic.errors import record
 
 if TYPE_CHECKING:
@@ -210,3 +211,30 @@ def leaves_a_holder() -> int:
 
 def reads_input() -> str:
     return os.read(0, 10).decode()
+
+
+def tells() -> tuple[int, int, int, int, float | None]:
+    """Say everything a rank can say."""
+    rank.status(f"rank {rank.rank()} of {rank.world_size()}")
+    rank.progress(3, 10)
+    rank.heartbeat()
+    rank.ready()
+    return rank.rank(), rank.world_size(), rank.local_rank(), rank.local_world_size(), rank.watchdog_interval()
+
+
+def hangs() -> None:
+    """Give one sign of life."""
+    rank.heartbeat()
+    while True:
+        time.sleep(0.05)
+
+
+def open_sockets() -> list[str]:
+    """The sockets that this rank holds."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return [link for link in found if link.startswith("socket:")]

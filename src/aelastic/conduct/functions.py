@@ -13,6 +13,7 @@ from aelastic.conduct.workload import Delivered, Undelivered
 from aelastic.logs.pipe import Pipe, open_ends
 from aelastic.process.forked import Sent, fork, fork_by_server, set_preload, warn_of_threads
 from aelastic.process.launch import Command, launch
+from aelastic.process.notify import open_sockets
 from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
@@ -149,7 +150,7 @@ class ForkWorkload(FunctionWorkload):
     def _entry(self, rank: int, surroundings: Surroundings) -> Entry:
         token = new_token()
         value_end = self._values.open(rank, token)
-        ours = tuple(end for end in open_ends() if end != value_end)
+        ours = (*(end for end in open_ends() if end != value_end), *open_sockets())
         return Entry(
             surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, ours, surroundings.cpus
         )

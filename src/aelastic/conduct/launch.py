@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
+    from aelastic.readiness import Readiness
 
 
 @overload
@@ -32,6 +33,9 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    readiness: Readiness | Mapping[int, Readiness] | None = ...,
+    ready_timeout: float | None = ...,
+    watchdog: float | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
 
@@ -53,6 +57,9 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    readiness: Readiness | Mapping[int, Readiness] | None = ...,
+    ready_timeout: float | None = ...,
+    watchdog: float | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
 
@@ -73,6 +80,9 @@ def start_processes(
     shutdown_timeout: float = 30.0,
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
+    readiness: Readiness | Mapping[int, Readiness] | None = None,
+    ready_timeout: float | None = None,
+    watchdog: float | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
@@ -94,6 +104,9 @@ def start_processes(
         "shutdown_timeout": shutdown_timeout,
         "drain_timeout": drain_timeout,
         "failure_grace": failure_grace,
+        "readiness": readiness,
+        "ready_timeout": ready_timeout,
+        "watchdog": watchdog,
     }
     if not callable(entrypoint):
         return Starting(SubprocessContext(name, entrypoint, args, envs, **options))

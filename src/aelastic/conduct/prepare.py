@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.decide.readiness import HealthPlan
+from aelastic.errors.base import InvalidArgumentError
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.std import Std
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from aelastic.conduct.readiness import Monitor
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
     from aelastic.logs.streams import Streams
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+_APPLICATIONS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # a rank must not speak for the application
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    health: HealthPlan = field(default_factory=HealthPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,8 @@ class OffLoop(Protocol):
         """The answer of ``function``."""
 
 
-async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepared:
-    """Ask the logs specs, check the ranks, and open ``streams``.
+async def prepare(spec: RunSpec, streams: Streams, monitor: Monitor, off_loop: OffLoop) -> Prepared:
+    """Ask the logs specs, check the ranks, and open ``streams`` and ``monitor``.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
@@ -67,7 +72,7 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     dest = await off_loop(partial(spec.logs_specs.reify, added))
     plans = plan_streams(dest, nprocs)
     check_ranks("envs after LogsSpecs.reify", added, nprocs)
-    envs = _environments(spec, added, dest)
+    envs = _environments(spec, added, dest, await off_loop(partial(monitor.open, plans)))
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
@@ -76,9 +81,31 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     return Prepared(dest, envs, cpus)
 
 
-def _environments(spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations) -> dict[int, dict[str, str]]:
+def _environments(
+    spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations, told: Mapping[int, Mapping[str, str]]
+) -> dict[int, dict[str, str]]:
+    """The whole environment of each rank; ``told`` is what it needs for telling how it goes."""
     application = {"PYTHONUNBUFFERED": "1", **os.environ}
-    return {plan.rank: {**application, **_addition(plan, added[plan.rank], dest)} for plan in spec.ranks}
+    for name in _APPLICATIONS_OWN:
+        application.pop(name, None)
+    envs = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
+    for rank, env in told.items():
+        if taken := env.keys() & envs[rank].keys():
+            raise InvalidArgumentError(f"envs[{rank}] sets {min(taken)}, which readiness= and watchdog= need")
+    return {
+        rank: {**application, **_identity(rank, env, len(envs)), **env, **told.get(rank, {})}
+        for rank, env in envs.items()
+    }
+
+
+def _identity(rank: int, env: Mapping[str, str], nprocs: int) -> dict[str, str]:
+    """What ``aelastic.rank`` answers. An inherited ``RANK`` is not this rank's, but that of the application."""
+    return {
+        "AELASTIC_RANK": env.get("RANK", str(rank)),
+        "AELASTIC_WORLD_SIZE": env.get("WORLD_SIZE", str(nprocs)),
+        "AELASTIC_LOCAL_RANK": str(rank),
+        "AELASTIC_LOCAL_WORLD_SIZE": str(nprocs),
+    }
 
 
 def _addition(plan: RankPlan, env: dict[str, str], dest: Destinations) -> dict[str, str]:

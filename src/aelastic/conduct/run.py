@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aelastic.conduct.board import Board
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import ERROR_FILE, Prepared, prepare
-from aelastic.conduct.tasks import OwnTask
+from aelastic.conduct.readiness import Links, Monitor
+from aelastic.conduct.tasks import OwnTask, leave_it_to_the_owner, take_error
 from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang, Signal
 from aelastic.decide.ladder import Step
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("aelastic")
 
-_STDERR_TAIL_LINES = 20
+_STDERR_TAIL_LINES, _STACKS_LINES = 20, 200
 _PATIENCE = 5.0
 _T = TypeVar("_T")
 
@@ -76,10 +77,11 @@ class Run:
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
         self._tools = Tools(self._spawn, self._executor, time.monotonic)
+        self.monitor = Monitor(spec, Links(self.board, self.streams, self._gang, self._tools, self._mailbox.put))
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
-        self._task.add_done_callback(_take_error)
+        self._task.add_done_callback(take_error)
 
     # What others ask for
 
@@ -111,8 +113,9 @@ class Run:
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
-        ranks = [plan.rank for plan in self.spec.ranks]
-        return {rank: self.board.snapshot(rank, self._gang.step(rank), self.streams.last_line(rank)) for rank in ranks}
+        step, line, ready = self._gang.step, self.streams.last_line, self.monitor.is_ready
+        ranks = range(len(self.spec.ranks))
+        return {rank: self.board.snapshot(rank, step(rank), line(rank), ready=ready(rank)) for rank in ranks}
 
     # The owner of the state
 
@@ -143,7 +146,7 @@ class Run:
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
         try:
-            self.prepared = await prepare(self.spec, self.streams, self._off_loop)
+            self.prepared = await prepare(self.spec, self.streams, self.monitor, self._off_loop)
             for plan in self.spec.ranks:
                 await asyncio.sleep(0)
                 self._take_facts()
@@ -174,6 +177,7 @@ class Run:
         self._processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
+        self.monitor.began(rank, process, surroundings.env)
 
     def _exited(self, rank: int, exitcode: int, at: float) -> None:
         self._mailbox.put(partial(self._note_exit, rank, exitcode, at))
@@ -197,6 +201,7 @@ class Run:
         collateral, pid = self._gang.ends[rank].collateral, self._processes[rank].pid
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
+        self.monitor.ended(rank, exitcode, self._drains[-1])
         return actions
 
     async def _supervise(self) -> None:
@@ -255,22 +260,25 @@ class Run:
         error_file = self.prepared.envs[rank].get(ERROR_FILE, "")
         outcome = self._outcomes.get(rank)
         undelivered = outcome if isinstance(outcome, Undelivered) and end and end.exitcode == 0 else None
+        hang, hung = self._gang.hangs.get(rank), self.monitor.hung.get(rank, "")
         return Evidence(
             rank=rank,
             pid=started.pid,
             exitcode=end.exitcode if end else None,
-            collateral=end.collateral if end else True,
+            collateral=end.collateral if end else hang is None,
             started_at=started.time,
             ended_at=self._wall(end.at if end else time.monotonic()),
             error_file=error_file,
             report=await self._off_loop(partial(read_report, error_file)),
-            problem=undelivered.problem if undelivered else "",
-            traceback=undelivered.traceback if undelivered else "",
-            stderr_tail=self.streams.last_lines(rank, Std.ERR, _STDERR_TAIL_LINES),
+            problem=hung or (undelivered.problem if undelivered else ""),
+            traceback=undelivered.traceback if undelivered and not hung else "",
+            failed_at=self._wall(hang.at) if hang else 0.0,
+            stderr_tail=self.streams.last_lines(rank, Std.ERR, _STACKS_LINES if hung else _STDERR_TAIL_LINES),
         )
 
     async def _release(self) -> None:
         self.spec.workload.close()
+        await self.monitor.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
@@ -282,6 +290,7 @@ class Run:
 
     def _fail(self, error: BaseException) -> None:
         self.board.close(None)
+        self.monitor.give_up()
         for future in (self.started, self.finished):
             if not future.done() and not self.loop.is_closed():
                 future.set_exception(error)
@@ -331,7 +340,7 @@ class Run:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+        task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=leave_it_to_the_owner)
         task.add_done_callback(self._check)
         return task
 
@@ -356,15 +365,5 @@ def _call(function: Callable[[], _T]) -> _T:
         raise RuntimeError(f"{function} raised StopIteration") from error
 
 
-def _take_error(task: asyncio.Task[None]) -> None:
-    """What ends our task is told to who waits, and a Ctrl-C goes through the loop: nothing is left to be retrieved."""
-    if not task.cancelled():  # as in a fork of the application
-        task.exception()
-
-
 def _raise(error: BaseException) -> list[Action]:
     raise error
-
-
-def _leave_it_to_the_owner() -> None:
-    """Streams end when their ranks do, and those are stopped by the task that owns the run."""

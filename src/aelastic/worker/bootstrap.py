@@ -35,12 +35,14 @@ def command_line(payload_end: int, value_end: int, cpus: frozenset[int] | None) 
 def main(payload_end: int, value_end: int, cpus: set[int] | None) -> None:
     """Receive the function, run it on ``cpus`` (None: anywhere), and deliver its value."""
     from aelastic.errors.handler import record
+    from aelastic.rank import offer_stacks
 
     if cpus is not None:
         os.sched_setaffinity(0, cpus)
 
     os.set_inheritable(payload_end, False)
     os.set_inheritable(value_end, False)
+    offer_stacks()
     record(_receive_and_run)(payload_end, value_end)
 
 
