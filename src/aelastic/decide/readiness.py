@@ -144,8 +144,9 @@ class Health:
         return self._become_ready(rank, at)
 
     def ended(self, rank: int) -> None:
-        """The process of ``rank`` is gone, or nobody cares any more how it does."""
-        self._ranks[rank].rest(Phase.ENDED)
+        """The process of ``rank`` is gone. Its last words may still be on their way to the probe."""
+        one = self._ranks[rank]
+        one.rest(Phase.HUNG if one.phase is Phase.HUNG else Phase.ENDED)
 
     def deadline(self, at: float) -> list[Action]:
         """Time has come to ``at``."""
@@ -176,9 +177,10 @@ class Health:
 
     def _become_ready(self, rank: int, at: float) -> list[Action]:
         one = self._ranks[rank]
+        one.was_ready = one.was_ready or one.phase in (Phase.STARTING, Phase.ENDED)
         if one.phase is not Phase.STARTING:
             return []
-        one.phase, one.was_ready = Phase.READY, True
+        one.phase = Phase.READY
         one.wait(at, one.interval)
         return [Ready(rank)]
 
