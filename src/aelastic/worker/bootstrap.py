@@ -35,14 +35,13 @@ def command_line(payload_end: int, value_end: int, cpus: frozenset[int] | None) 
 def main(payload_end: int, value_end: int, cpus: set[int] | None) -> None:
     """Receive the function, run it on ``cpus`` (None: anywhere), and deliver its value."""
     from aelastic.errors.handler import record
-    from aelastic.rank import offer_stacks
 
     if cpus is not None:
         os.sched_setaffinity(0, cpus)
 
     os.set_inheritable(payload_end, False)
     os.set_inheritable(value_end, False)
-    offer_stacks()
+    introduce()
     record(_receive_and_run)(payload_end, value_end)
 
 
@@ -60,6 +59,14 @@ def run_and_deliver(function: Callable[..., Any], args: Sequence[Any], value_end
     with open(value_end, "wb") as pipe:
         pickle.dump(value, pipe, protocol=pickle.HIGHEST_PROTOCOL)
         pipe.write(token)
+
+
+def introduce() -> None:
+    """Where the supervisor listens, tell it how to get at the stacks of this rank."""
+    if "NOTIFY_SOCKET" in os.environ:
+        from aelastic.rank import offer_stacks
+
+        offer_stacks()
 
 
 def is_importing_main() -> bool:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
-from aelastic.rank import offer_stacks
-from aelastic.worker.bootstrap import run_and_deliver
+from aelastic.worker.bootstrap import introduce, run_and_deliver
 from aelastic.worker.redirects import flush_c_streams
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any
     os.environ.update(entry.env)
     if entry.cpus is not None:
         os.sched_setaffinity(0, entry.cpus)
-    offer_stacks()
+    introduce()
     try:
         record(run_and_deliver)(function, args, entry.value_end, entry.token)
     finally:
