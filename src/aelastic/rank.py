@@ -86,7 +86,7 @@ def _send(address: str, datagram: bytes, *, wait: bool) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]  # a name that is in no file system
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaker:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
             speaker.settimeout(_PATIENCE if wait else 0)
             speaker.connect(address)
             speaker.send(datagram)
@@ -103,10 +103,10 @@ def _offer() -> tuple[str, ...]:
     import faulthandler
     import signal
 
-    number = signal.SIGRTMAX - 2  # no program's own, as a rule
-    if signal.getsignal(number) is not signal.SIG_DFL:
-        return ()
     try:
+        number = signal.SIGRTMAX - 2  # no program's own, as a rule
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            return ()
         faulthandler.register(number, file=2, all_threads=True)
     except (AttributeError, OSError, ValueError, RuntimeError):  # stderr is closed, or there is no such thing here
         return ()

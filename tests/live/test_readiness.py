@@ -18,6 +18,7 @@ import pytest
 import aelastic
 from aelastic.process.notify import open_sockets
 from tests.helpers import functions
+from tests.helpers.apps import LOOPS, Application
 from tests.helpers.ranks import line_of, python, redirected, shell
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ async def test_the_sockets_are_private_and_gone_afterwards(tmp_path: Path, monke
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with python(READY, readiness=aelastic.Notify()) as ctx:
         await ctx.ready()
-        (directory,) = tmp_path.glob("aelastic-*")
+        (directory,) = tmp_path.glob("aelastic-notify-*")
         assert directory.stat().st_mode & 0o777 == 0o700
     assert list(tmp_path.iterdir()) == []
 
@@ -314,7 +315,7 @@ async def test_a_run_without_readiness_opens_nothing(tmp_path: Path, monkeypatch
 
 async def test_a_directory_that_cannot_be_made_fails_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/proc")
-    with pytest.raises(FileNotFoundError, match=r"no notify sockets for the ranks: .*/proc/aelastic-"):
+    with pytest.raises(FileNotFoundError, match=r"no notify sockets for the ranks: .*/proc/aelastic-notify-"):
         await shell("exit 0", readiness=aelastic.Notify(), logs_specs=redirected(tmp_path))
 
 
@@ -533,3 +534,25 @@ async def test_the_peers_that_fail_in_consequence_do_not_take_the_blame(tmp_path
     with pytest.raises(aelastic.ChildFailedError) as caught:
         result.raise_for_failures()
     assert caught.value.get_first_failure()[0] == 0
+
+
+# Contexts that nobody closes
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("how", ["closes its loop", "is interrupted", "drops them", "just ends"])
+async def test_an_application_that_leaves_its_ranks_leaves_no_socket(
+    loop: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="t-") as directory:
+        monkeypatch.setenv("TMPDIR", directory)
+        with Application("app_leaves_ready_ranks", loop, how, options=("-X", "dev")) as app:
+            pids = list(map(int, app.line(" ").split()))
+            if how == "is interrupted":
+                app.interrupt()
+            ended = app.ended()
+            assert app.survivors() == []
+        assert len(pids) == 2
+        assert "unclosed <socket" not in ended.err
+        assert not [name for name in os.listdir(directory) if "notify" in name]

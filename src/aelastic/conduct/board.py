@@ -90,7 +90,7 @@ class Board:
             started_at=started.time if started else None,
             ended_at=exited.time if exited else None,
             last_line=last_line,
-            ready=ready,
+            ready=ready and step is Step.RUNNING,
             status=status.status if status else "",
             progress=self._progress.get(rank),
         )

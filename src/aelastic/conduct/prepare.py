@@ -89,13 +89,12 @@ def _environments(
     for name in _APPLICATIONS_OWN:
         application.pop(name, None)
     envs = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
-    for rank, env in told.items():
-        if taken := env.keys() & envs[rank].keys():
-            raise InvalidArgumentError(f"envs[{rank}] sets {min(taken)}, which readiness= and watchdog= need")
-    return {
-        rank: {**application, **_identity(rank, env, len(envs)), **env, **told.get(rank, {})}
-        for rank, env in envs.items()
-    }
+    for rank, names in told.items():
+        for name in names:
+            if envs[rank].get(name, os.environ.get(name)) != os.environ.get(name):  # a copy of ours is no wish
+                raise InvalidArgumentError(f"envs[{rank}] sets {name}, which readiness= and watchdog= need")
+    identities = {rank: _identity(rank, env, len(envs)) for rank, env in envs.items()}
+    return {rank: {**application, **env, **identities[rank], **told.get(rank, {})} for rank, env in envs.items()}
 
 
 def _identity(rank: int, env: Mapping[str, str], nprocs: int) -> dict[str, str]:

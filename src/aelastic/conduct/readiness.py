@@ -117,6 +117,8 @@ class Monitor:
             await asyncio.wait({waiter.future}, timeout=seconds)
         finally:
             self._waiters = [one for one in self._waiters if one is not waiter]
+            if waiter.future.done():
+                waiter.future.exception()  # known, even to somebody who is being cancelled
         if not waiter.future.done():
             raise TimeoutError(self._describe_delay(waiter.ranks, seconds))
         waiter.future.result()
@@ -178,13 +180,18 @@ class Monitor:
         self.give_up()
 
     def give_up(self) -> None:
-        """Nobody becomes ready any more. Can be called again."""
+        """Nobody becomes ready any more. Can be called again, and when the loop is closed."""
+        if not self._loop.is_closed():
+            self._end()
+        self._close_sockets()
+
+    def _end(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         for rank in self._ranks:
             self._deafen(rank)
+            self._health.ended(rank)
             self._lost.setdefault(rank, _Lost("was not ready when its run ended"))
-        self._close_sockets()
         self._settle()
 
     def _probe(self, rank: int, env: Mapping[str, str]) -> None:

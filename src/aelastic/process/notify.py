@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST_PATH = 107  # bytes, with the NUL 108: what the kernel takes
-_LONGEST_NAME = 25  # "/aelastic-12345678/1234567"
+_LONGEST_NAME = 32  # "/aelastic-notify-12345678/123456"
 _AT_ONCE = 64  # datagrams; then others get their turn
 
 _open: weakref.WeakSet[NotifySocket] = weakref.WeakSet()
@@ -38,7 +38,8 @@ class NotifySocket:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
         try:
             self._socket.bind(path)
         except OSError:
@@ -71,21 +72,19 @@ class NotifySockets:
     """The sockets of ``ranks``, in a private directory that goes with them. Raises ``OSError``. For a thread."""
 
     def __init__(self, ranks: Iterable[int]) -> None:
-        self._directory = tempfile.mkdtemp(prefix="aelastic-", dir=_short_directory())
-        self._remove = weakref.finalize(self, _remove, self._directory, os.getpid())
+        directory = tempfile.mkdtemp(prefix="aelastic-notify-", dir=_short_directory())
         self.by_rank: dict[int, NotifySocket] = {}
+        self._close = weakref.finalize(self, _close, self.by_rank, directory, os.getpid())
         try:
             for rank in ranks:
-                self.by_rank[rank] = NotifySocket(os.path.join(self._directory, str(rank)))
+                self.by_rank[rank] = NotifySocket(os.path.join(directory, str(rank)))
         except OSError:
             self.close()
             raise
 
     def close(self) -> None:
-        """Close what is open and remove the directory."""
-        for one in self.by_rank.values():
-            one.close()
-        self._remove()
+        """Close what is open and remove the directory. Can be called again; is, at the latest, as the program ends."""
+        self._close()
 
 
 def _short_directory() -> str:
@@ -94,6 +93,8 @@ def _short_directory() -> str:
     return directory if len(os.fsencode(directory)) + _LONGEST_NAME <= _LONGEST_PATH else "/tmp"  # noqa: S108
 
 
-def _remove(directory: str, owner: int) -> None:
+def _close(by_rank: dict[int, NotifySocket], directory: str, owner: int) -> None:
     if os.getpid() == owner:  # not in a fork that ends as an interpreter does
+        for one in by_rank.values():
+            one.close()
         shutil.rmtree(directory, ignore_errors=True)
