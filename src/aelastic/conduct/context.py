@@ -7,10 +7,11 @@ import math
 import signal
 import weakref
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 import anyio
 
+from aelastic.conduct.containment import Mode
 from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
@@ -68,6 +69,11 @@ class PContext(ABC):
         watchdog: seconds within which a rank that is ready must give a heartbeat (``aelastic.rank.heartbeat()`` or
             ``WATCHDOG=1``), again and again, else it counts as hung. Where ``readiness`` is None, its first one makes
             it ready. A rank that hangs is asked for its stacks, then told to end as by ``close``, and has failed.
+        containment: how far what a rank starts may go and still end with it: ``"group"``, not out of its process
+            group; ``"marker"``, anywhere, as long as it keeps its environment; ``"cgroup"``, anywhere, through a
+            control group of its own (Linux, cgroup v2, a directory that can be written to). Each includes those
+            before it. None: the strongest that works here. A process started with ``AELASTIC_DETACH=1`` in its
+            environment and a session of its own is left alone, see ``RunProcsResult.detached``.
 
     Raises ``InvalidRanksError`` and ``InvalidArgumentError``; both say which rank and argument.
     """
@@ -91,6 +97,7 @@ class PContext(ABC):
         readiness: Readiness | Mapping[int, Readiness] | None = None,
         ready_timeout: float | None = None,
         watchdog: float | None = None,
+        containment: Mode | None = None,
     ) -> None:
         self.name = name
         self.entrypoint = entrypoint
@@ -111,6 +118,7 @@ class PContext(ABC):
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
             health=plan_health(readiness, ready_timeout, watchdog, self.nprocs),
+            containment=_mode(containment),
         )
         self._run: Run | None = None
         self._stop_requested = False
@@ -221,6 +229,11 @@ class PContext(ABC):
                 "no stream is captured: give start_processes(logs_specs=DefaultLogsSpecs(redirects=Std.ALL)) or tee="
             )
         return streams.feed.subscribe(rank, stream, capacity)
+
+    @property
+    def containment(self) -> Mode | None:
+        """The containment that is in effect; None before the start."""
+        return self._run.containment.mode if self._run else None
 
     @property
     def stdouts(self) -> dict[int, str]:
@@ -417,6 +430,12 @@ def _stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | N
         None if death_sig is None else _signal("death_sig", death_sig),
         None if timeout is None else _seconds("timeout", timeout),
     )
+
+
+def _mode(containment: Mode | None) -> Mode | None:
+    if containment not in (None, *get_args(Mode)):
+        raise InvalidArgumentError(f"containment: expected 'group', 'marker', 'cgroup' or None, got {containment!r}")
+    return containment
 
 
 def _signal(what: str, number: int) -> int:

@@ -10,6 +10,7 @@ from aelastic.conduct.context import MultiprocessContext, Starting, SubprocessCo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
@@ -36,6 +37,7 @@ def start_processes(
     readiness: Readiness | Mapping[int, Readiness] | None = ...,
     ready_timeout: float | None = ...,
     watchdog: float | None = ...,
+    containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
 
@@ -60,6 +62,7 @@ def start_processes(
     readiness: Readiness | Mapping[int, Readiness] | None = ...,
     ready_timeout: float | None = ...,
     watchdog: float | None = ...,
+    containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
 
@@ -83,6 +86,7 @@ def start_processes(
     readiness: Readiness | Mapping[int, Readiness] | None = None,
     ready_timeout: float | None = None,
     watchdog: float | None = None,
+    containment: Mode | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
@@ -107,6 +111,7 @@ def start_processes(
         "readiness": readiness,
         "ready_timeout": ready_timeout,
         "watchdog": watchdog,
+        "containment": containment,
     }
     if not callable(entrypoint):
         return Starting(SubprocessContext(name, entrypoint, args, envs, **options))

@@ -12,11 +12,13 @@ from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.decide.readiness import HealthPlan
 from aelastic.errors.base import InvalidArgumentError
 from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.process.marker import DETACH, MARKER
 from aelastic.std import Std
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from aelastic.conduct.containment import Containment, Mode
     from aelastic.conduct.readiness import Monitor
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-_APPLICATIONS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # a rank must not speak for the application
+_OUR_OWN = (DETACH, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # a rank must not speak for the application
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    containment: Mode | None = None
     health: HealthPlan = field(default_factory=HealthPlan)
 
 
@@ -62,7 +65,9 @@ class OffLoop(Protocol):
         """The answer of ``function``."""
 
 
-async def prepare(spec: RunSpec, streams: Streams, monitor: Monitor, off_loop: OffLoop) -> Prepared:
+async def prepare(
+    spec: RunSpec, streams: Streams, containment: Containment, monitor: Monitor, off_loop: OffLoop
+) -> Prepared:
     """Ask the logs specs, check the ranks, and open ``streams`` and ``monitor``.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
@@ -72,29 +77,35 @@ async def prepare(spec: RunSpec, streams: Streams, monitor: Monitor, off_loop: O
     dest = await off_loop(partial(spec.logs_specs.reify, added))
     plans = plan_streams(dest, nprocs)
     check_ranks("envs after LogsSpecs.reify", added, nprocs)
-    envs = _environments(spec, added, dest, await off_loop(partial(monitor.open, plans)))
+    additions = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
+    told = await off_loop(partial(monitor.open, plans))
+    _check_additions(additions, told)
+    application = _inherited()
+    outer = application.pop(MARKER, "")
+    ours = {rank: {**told.get(rank, {}), MARKER: containment.mark(rank, outer)} for rank in additions}
+    envs = {
+        rank: {**application, **env, **_identity(rank, env, nprocs), **ours[rank]} for rank, env in additions.items()
+    }
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
         cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, nprocs))
+    await off_loop(partial(containment.open, envs))
     await _open(streams, plans, dest, spec)
     return Prepared(dest, envs, cpus)
 
 
-def _environments(
-    spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations, told: Mapping[int, Mapping[str, str]]
-) -> dict[int, dict[str, str]]:
-    """The whole environment of each rank; ``told`` is what it needs for telling how it goes."""
-    application = {"PYTHONUNBUFFERED": "1", **os.environ}
-    for name in _APPLICATIONS_OWN:
-        application.pop(name, None)
-    envs = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
+def _inherited() -> dict[str, str]:
+    """What a rank's environment has from this process's: all but what is said of this process alone."""
+    return {"PYTHONUNBUFFERED": "1", **{name: value for name, value in os.environ.items() if name not in _OUR_OWN}}
+
+
+def _check_additions(additions: Mapping[int, Mapping[str, str]], told: Mapping[int, Mapping[str, str]]) -> None:
+    """Nobody may want ``told`` to be different. A copy of what this process has is no wish."""
     for rank, names in told.items():
         for name in names:
-            if envs[rank].get(name, os.environ.get(name)) != os.environ.get(name):  # a copy of ours is no wish
+            if additions[rank].get(name, os.environ.get(name)) != os.environ.get(name):
                 raise InvalidArgumentError(f"envs[{rank}] sets {name}, which readiness= and watchdog= need")
-    identities = {rank: _identity(rank, env, len(envs)) for rank, env in envs.items()}
-    return {rank: {**application, **env, **identities[rank], **told.get(rank, {})} for rank, env in envs.items()}
 
 
 def _identity(rank: int, env: Mapping[str, str], nprocs: int) -> dict[str, str]:

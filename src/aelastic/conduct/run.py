@@ -15,18 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelastic.conduct.board import Board
+from aelastic.conduct.containment import Containment
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import ERROR_FILE, Prepared, prepare
+from aelastic.conduct.ranks import Ranks
 from aelastic.conduct.readiness import Links, Monitor
-from aelastic.conduct.tasks import OwnTask, leave_it_to_the_owner, take_error
+from aelastic.conduct.tasks import OwnTask
 from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
-from aelastic.decide.gang import Gang, Signal
-from aelastic.decide.ladder import Step
+from aelastic.decide.gang import Gang
 from aelastic.decide.verdict import Evidence, failure_of
 from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
-from aelastic.process.blocking import wait_for_ends
 from aelastic.process.reports import read_report
 from aelastic.results import RunProcsResult
 from aelastic.std import Std
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from aelastic.decide.gang import Action
     from aelastic.decide.plan import RankPlan
     from aelastic.events import RankSnapshot
-    from aelastic.process.watch import Process
 
 logger = logging.getLogger("aelastic")
 
@@ -68,7 +67,7 @@ class Run:
             shutdown_timeout=spec.shutdown_timeout,
             failure_grace=spec.failure_grace,
         )
-        self._processes: dict[int, Process] = {}
+        self._ranks = Ranks(self._gang)
         self._drains: list[asyncio.Task[None]] = []
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
         self._outcomes: dict[int, Outcome] = {}
@@ -76,12 +75,13 @@ class Run:
         self.streams = Streams(
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
-        self._tools = Tools(self._spawn, self._executor, time.monotonic)
+        self.containment = Containment(spec.containment, self._executor, time.monotonic)
+        self._tools = Tools(self._spawn, self._executor, time.monotonic, self.containment)
         self.monitor = Monitor(spec, Links(self.board, self.streams, self._gang, self._tools, self._mailbox.put))
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
-        self._task.add_done_callback(take_error)
+        self._task.add_done_callback(_take_error)
 
     # What others ask for
 
@@ -95,16 +95,19 @@ class Run:
 
     def send_signal(self, sig: int, rank: int | None) -> None:
         """Send ``sig`` to the family of ``rank``, or of every rank; those that have ended are left out."""
-        for one in self._processes if rank is None else [rank]:
-            if one in self._processes and one not in self.board.exited:
-                self._processes[one].family.signal(sig)
+        for one in self._ranks.processes if rank is None else [rank]:
+            if one in self._ranks.processes and one not in self.board.exited:
+                self._ranks.processes[one].family.signal(sig)
 
     def abandon(self) -> None:
         """The context is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
         if self._task.done() or os.getpid() != self._owner_pid:
             return
         if not self.loop.is_running():
-            self._stop_blocking()
+            try:
+                self._ranks.stop_blocking(time.monotonic)
+            finally:
+                self.containment.end_blocking()
         elif threading.main_thread().is_alive():
             self.loop.call_soon_threadsafe(self.stop)
         else:  # the interpreter ends, and with it the daemon thread that the loop runs in
@@ -129,7 +132,8 @@ class Run:
             await self._release()
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
-                self._kill_the_rest()
+                self._ranks.kill_the_rest()
+                self.containment.drop()
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
@@ -146,7 +150,8 @@ class Run:
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
         try:
-            self.prepared = await prepare(self.spec, self.streams, self.monitor, self._off_loop)
+            self.prepared = await prepare(self.spec, self.streams, self.containment, self.monitor, self._off_loop)
+            self.containment.begin()
             for plan in self.spec.ranks:
                 await asyncio.sleep(0)
                 self._take_facts()
@@ -154,9 +159,9 @@ class Run:
                     break
                 await self._launch(plan)
         except Exception as error:  # noqa: BLE001 - a user's LogsSpecs may raise anything; it goes to the caller
-            self._perform(self._gang.stop_asked(time.monotonic()))
+            self._ranks.perform(self._gang.stop_asked(time.monotonic()))
             return error
-        if len(self._processes) < len(self.spec.ranks) and self._gang.first_failure is None:
+        if len(self._ranks.processes) < len(self.spec.ranks) and self._gang.first_failure is None:
             return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
         return None
 
@@ -168,13 +173,15 @@ class Run:
             self.streams.descriptor(rank, Std.ERR),
             self.prepared.cpus.get(rank),
         )
+        self.containment.expect(rank)
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
             raise OSError(error.errno, text, error.filename) from error
+        self.containment.adopt(rank, process.pid)
         self._gang.started(rank)
-        self._processes[rank] = process
+        self._ranks.processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
         self.monitor.began(rank, process, surroundings.env)
@@ -184,6 +191,7 @@ class Run:
 
     def _note_exit(self, rank: int, exitcode: int, at: float) -> list[Action]:
         """Whether an exit with 0 is a success may depend on a value, which takes a while to look at."""
+        self.containment.leave(rank, self._ranks.processes[rank].pid)
         if exitcode or not self.spec.workload.delivers:
             return self._end(rank, exitcode, at)
         self._spawn(self._judge(rank, at))
@@ -198,7 +206,7 @@ class Run:
             return []
         failed = exitcode != 0 or isinstance(self._outcomes.get(rank), Undelivered)
         actions = self._gang.exited(rank, exitcode, at, failed=failed)
-        collateral, pid = self._gang.ends[rank].collateral, self._processes[rank].pid
+        collateral, pid = self._gang.ends[rank].collateral, self._ranks.processes[rank].pid
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
         self.monitor.ended(rank, exitcode, self._drains[-1])
@@ -209,27 +217,23 @@ class Run:
             due = self._gang.next_deadline
             fact = await self._mailbox.get(None if due is None else due - time.monotonic())
             if fact is not None:
-                self._perform(fact())
+                self._ranks.perform(fact())
             self._take_facts()
 
     def _take_facts(self) -> None:
         """Everything that is known by now, and what time has brought."""
         while (fact := self._mailbox.take()) is not None:
-            self._perform(fact())
-        self._perform(self._gang.deadline(time.monotonic()))
-
-    def _perform(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Signal):
-                logger.debug("signal %d to rank %d", action.signal, action.rank)
-                self._processes[action.rank].family.signal(action.signal)
+            self._ranks.perform(fact())
+        self._ranks.perform(self._gang.deadline(time.monotonic()))
 
     # The end
 
     async def _conclude(self) -> RunProcsResult:
         for rank in self._gang.abandoned:
-            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._processes[rank].pid)
+            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._ranks.processes[rank].pid)
             self._drain(rank, 0)
+        abandoned = {rank: self._ranks.processes[rank].pid for rank in self._gang.abandoned}
+        await self.containment.settle(abandoned.values())
         if self._drains:
             await asyncio.wait(self._drains)
         if self.spec.workload.delivers:
@@ -243,7 +247,8 @@ class Run:
             stdouts=dict(self.prepared.dest.stdouts),
             stderrs=dict(self.prepared.dest.stderrs),
             exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},
-            abandoned={rank: self._processes[rank].pid for rank in self._gang.abandoned},
+            abandoned=abandoned,
+            detached={rank: tuple(pids) for rank, pids in sorted(self.containment.detached.items())},
             lost_log_bytes=self.streams.lost_bytes(),
             name=self.spec.name,
         )
@@ -260,7 +265,8 @@ class Run:
         error_file = self.prepared.envs[rank].get(ERROR_FILE, "")
         outcome = self._outcomes.get(rank)
         undelivered = outcome if isinstance(outcome, Undelivered) and end and end.exitcode == 0 else None
-        hang, hung = self._gang.hangs.get(rank), self.monitor.hung.get(rank, "")
+        hang = self._gang.hangs.get(rank)
+        hung = self.monitor.hung[rank] if hang else ""
         return Evidence(
             rank=rank,
             pid=started.pid,
@@ -279,6 +285,7 @@ class Run:
     async def _release(self) -> None:
         self.spec.workload.close()
         await self.monitor.close()
+        await self.containment.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
@@ -303,44 +310,17 @@ class Run:
             with contextlib.suppress(Exception):
                 asyncio.run_coroutine_threadsafe(self._stop_and_wait(), self.loop).result(grace)
         finally:
-            self._kill_the_rest()
+            self._ranks.kill_the_rest()
 
     async def _stop_and_wait(self) -> None:
         self.stop()
         await asyncio.wait({self.finished})
 
-    def _stop_blocking(self) -> None:
-        """The same ladder where no loop runs any more."""
-        try:
-            self._perform(self._gang.stop_asked(time.monotonic()))
-            while alive := self._alive():
-                self._wait_blocking(alive)
-        finally:
-            self._kill_the_rest()  # a Ctrl-C has interrupted us
-
-    def _wait_blocking(self, alive: list[int]) -> None:
-        due = self._gang.next_deadline
-        timeout = max(0.0, (due or 0.0) - time.monotonic())
-        ends = wait_for_ends({rank: self._processes[rank].pid for rank in alive}, timeout)
-        for rank, exitcode in ends.items():
-            self._processes[rank].family.sweep()
-            self._perform(self._gang.exited(rank, exitcode, time.monotonic()))
-        self._perform(self._gang.deadline(time.monotonic()))
-
-    def _kill_the_rest(self) -> None:
-        """Where no time is left for the ladder."""
-        for rank in self._alive():
-            self._processes[rank].family.signal(signal.SIGKILL)
-
-    def _alive(self) -> list[int]:
-        over = (Step.GONE, Step.ABANDONED)
-        return [rank for rank in self._processes if self._gang.step(rank) not in over]
-
     def _drain(self, rank: int, timeout: float) -> None:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=leave_it_to_the_owner)
+        task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
         task.add_done_callback(self._check)
         return task
 
@@ -365,5 +345,15 @@ def _call(function: Callable[[], _T]) -> _T:
         raise RuntimeError(f"{function} raised StopIteration") from error
 
 
+def _take_error(task: asyncio.Task[None]) -> None:
+    """What ends our task is told to who waits, and a Ctrl-C goes through the loop: nothing is left to be retrieved."""
+    if not task.cancelled():  # as in a fork of the application
+        task.exception()
+
+
 def _raise(error: BaseException) -> list[Action]:
     raise error
+
+
+def _leave_it_to_the_owner() -> None:
+    """Streams end when their ranks do, and those are stopped by the task that owns the run."""

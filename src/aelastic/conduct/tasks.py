@@ -29,13 +29,3 @@ class OwnTask(asyncio.Task[None]):
             return super().cancel(msg)
         self._on_cancel()
         return False
-
-
-def take_error(task: asyncio.Task[None]) -> None:
-    """What ends our task is told to who waits, and a Ctrl-C goes through the loop: nothing is left to be retrieved."""
-    if not task.cancelled():  # as in a fork of the application
-        task.exception()
-
-
-def leave_it_to_the_owner() -> None:
-    """Streams end when their ranks do, and those are stopped by the task that owns the run."""
