@@ -57,9 +57,10 @@ class TcpProbe:
     """The rank is ready when it takes connections at ``host``:``port``.
 
     Args:
-        owned: the listener must be held by a process of the rank (its session, or a descendant), so that another
-            program that already has the port is not mistaken for it. Looked up in ``/proc``; where that cannot tell,
-            a connection is enough. False for a listener elsewhere, as behind a container's port forwarding.
+        owned: the listener must be held by a process of the rank (of its session, a descendant, a daemon with its
+            mark), so that another program that already has the port is not mistaken for it. Looked up in ``/proc``;
+            where that cannot tell, a connection is enough. False for a listener elsewhere, as behind a container's
+            port forwarding.
         interval: the longest pause between two tries, in seconds; the first come faster, from 0.05 s on.
         timeout: what one try may take, in seconds.
 

@@ -66,7 +66,15 @@ async def test_a_rank_that_listens_on_ipv6_is_ready(bound: str, host: str) -> No
         await ctx.ready(30)
 
 
-@pytest.mark.parametrize("how", ["{} & wait", "setsid {} & wait", "(sh -c 'setsid {} & wait') & wait"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "{} & wait",
+        "setsid {} & wait",
+        "(sh -c 'setsid {} & wait') & wait",
+        "(setsid {} &); exec sleep 60",  # a daemon: an orphan in a session of its own
+    ],
+)
 async def test_what_a_rank_has_started_may_listen_for_it(how: str) -> None:
     port = free_port()
     command = f"{sys.executable} {CHILDREN / 'serves.py'} {port} answers"

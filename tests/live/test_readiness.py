@@ -289,6 +289,16 @@ async def test_what_the_user_gives_a_rank_reaches_it(tmp_path: Path) -> None:
         await shell("exit 0", envs=envs, readiness=aelastic.Notify())
 
 
+async def test_a_copy_of_our_environment_is_no_wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NOTIFY_SOCKET": "/elsewhere", "WATCHDOG_USEC": "5", "AELASTIC_RANK": "7"}.items():
+        monkeypatch.setenv(name, value)
+    script = "from aelastic import rank; rank.ready(); print(rank.rank(), rank.watchdog_interval())"
+    copy, specs = {0: dict(os.environ)}, redirected(tmp_path)
+    async with python(script, envs=copy, readiness=aelastic.Notify(), watchdog=60, logs_specs=specs) as ctx:
+        await ctx.ready()
+        assert (await line_of(ctx, " ")).text == "0 60.0"
+
+
 async def test_the_sockets_are_private_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with python(READY, readiness=aelastic.Notify()) as ctx:

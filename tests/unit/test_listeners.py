@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from aelastic.process.listeners import Holder, family, holder_of, listeners
+from aelastic.process.listeners import Holder, Rank, family, holder_of, listeners
 
 ADDRESSES = {
     "127.0.0.1": "0100007F",
@@ -86,6 +86,6 @@ def test_the_family_is_the_session_and_all_descendants() -> None:
 def test_this_process_holds_its_own_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
-        assert holder_of(os.getpid(), host, port) is Holder.RANK
-        assert holder_of(2**22 + 1, host, port) is Holder.UNKNOWN
-    assert holder_of(os.getpid(), host, port) is Holder.OTHER
+        assert holder_of(Rank(os.getpid()), host, port) is Holder.RANK
+        assert holder_of(Rank(2**22 + 1), host, port) is Holder.UNKNOWN
+    assert holder_of(Rank(os.getpid()), host, port) is Holder.OTHER

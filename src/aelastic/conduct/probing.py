@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aelastic.process.listeners import Rank
+from aelastic.process.marker import MARKER
 from aelastic.process.probes import try_exec, try_http, try_tcp
 from aelastic.readiness import ExecProbe, HttpProbe, TcpProbe
 
@@ -67,7 +69,7 @@ class Tries:
     ) -> None:
         self.problem = "it was not tried yet"
         self._probe = probe
-        self._leader = leader
+        self._rank = Rank(leader, env.get(MARKER, ""))
         self._env = env
         self._tools = tools
         self._on_ready = on_ready
@@ -93,8 +95,8 @@ class Tries:
         if isinstance(self._probe, ExecProbe):
             return await try_exec(self._probe, self._env, self._tools.clock, self._stopped)
         if isinstance(self._probe, TcpProbe):
-            return await self._in_time(try_tcp(self._probe, self._leader, self._tools.executor))
-        return await self._in_time(try_http(self._probe, self._leader, self._tools.executor))
+            return await self._in_time(try_tcp(self._probe, self._rank, self._tools.executor))
+        return await self._in_time(try_http(self._probe, self._rank, self._tools.executor))
 
     async def _in_time(self, work: Coroutine[Any, Any, str]) -> str:
         """The answer of ``work``, which is cancelled when it takes too long."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from aelastic.process.marker import carriers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,17 +26,33 @@ class Holder(Enum):
     UNKNOWN = "unknown"
 
 
-def holder_of(leader: int, host: str, port: int) -> Holder:
-    """Whether a process of the session of ``leader``, or a descendant of it, listens at the address. Blocks.
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Whose listener is looked for: the pid of the leader, and the mark that its environment carries, if it does."""
+
+    leader: int
+    mark: str = ""
+
+
+def holder_of(rank: Rank, host: str, port: int) -> Holder:
+    """Whether a process of ``rank`` listens at the address: of its session, a descendant, or one with its mark. Blocks.
 
     UNKNOWN where there is no ``/proc``, or where the rank's processes are another user's and do not let us look.
     """
-    texts = [text for table in ("tcp", "tcp6") if (text := _read(f"/proc/{leader}/net/{table}"))]
+    texts = [text for table in ("tcp", "tcp6") if (text := _read(f"/proc/{rank.leader}/net/{table}"))]
     if not texts:
         return Holder.UNKNOWN
     inodes = listeners("\n".join(texts), host, port)
+    answer = _answer(inodes, family(rank.leader, _processes()))
+    if answer is Holder.OTHER and rank.mark:
+        return _answer(inodes, carriers(rank.mark))  # a daemon: nobody's child, in a session of its own
+    return answer
+
+
+def _answer(inodes: set[str], pids: Iterable[int]) -> Holder:
+    """Whether one of ``pids`` holds one of the sockets ``inodes``."""
     hidden = False
-    for pid in family(leader, _processes()):
+    for pid in pids:
         try:
             if inodes & set(_sockets(pid)):
                 return Holder.RANK

@@ -68,6 +68,12 @@ def is_detached(pid: int) -> bool:
     return _DETACHED.search(_environ(pid)) is not None
 
 
+def carriers(mark: str) -> Iterator[int]:
+    """The processes that carry ``mark``, a value of ``MARKER``, or one of a run inside it."""
+    needle = f"{MARKER}={mark}".encode()
+    return (pid for pid in _pids() if needle in _environ(pid))
+
+
 def last_pid() -> int | None:
     """The pid that was given away last, as far as this system tells."""
     with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="ascii") as file:

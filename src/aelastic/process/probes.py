@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from concurrent.futures import Executor
 
+    from aelastic.process.listeners import Rank
     from aelastic.readiness import ExecProbe, TcpProbe, Url
 
 _BLOCK = 64 * 1024
@@ -33,17 +34,17 @@ def check_library(probe: object) -> None:
             raise InvalidArgumentError("HttpProbe needs h11: pip install 'aelastic[http]'") from error
 
 
-async def try_tcp(probe: TcpProbe, leader: int, executor: Executor) -> str:
+async def try_tcp(probe: TcpProbe, rank: Rank, executor: Executor) -> str:
     """Connect, and look who listens."""
     try:
         async with _connected(probe.host, probe.port) as (_, writer):
             peer = writer.get_extra_info("peername")
     except (OSError, UnicodeError) as error:
         return f"{probe.host}:{probe.port}: {error}"
-    return await _foreign(leader, peer, executor) if probe.owned else ""
+    return await _foreign(rank, peer, executor) if probe.owned else ""
 
 
-async def try_http(probe: HttpProbe, leader: int, executor: Executor) -> str:
+async def try_http(probe: HttpProbe, rank: Rank, executor: Executor) -> str:
     """Send a GET, read the status, and look who listens."""
     url = split_url(probe.url)
     try:
@@ -55,7 +56,7 @@ async def try_http(probe: HttpProbe, leader: int, executor: Executor) -> str:
         return f"{probe.url}: {error}"
     if problem:
         return f"{probe.url}: {problem}"
-    return await _foreign(leader, peer, executor) if probe.owned else ""
+    return await _foreign(rank, peer, executor) if probe.owned else ""
 
 
 async def try_exec(
@@ -106,12 +107,12 @@ async def _request(url: Url, reader: asyncio.StreamReader, writer: asyncio.Strea
     return "" if 200 <= event.status_code < 400 else f"status {event.status_code}"
 
 
-async def _foreign(leader: int, peer: tuple[Any, ...] | None, executor: Executor) -> str:
+async def _foreign(rank: Rank, peer: tuple[Any, ...] | None, executor: Executor) -> str:
     """What is wrong when the listener, ``peer`` of a connection, is not the rank's."""
     if peer is None:
         return "the connection was lost at once"
     host, port, *_ = peer
-    holder = await _in_thread(executor, holder_of, leader, host, port)
+    holder = await _in_thread(executor, holder_of, rank, host, port)
     return f"{host}:{port} is held by another process, not by the rank" if holder is Holder.OTHER else ""
 
 
