@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import sys
@@ -37,7 +38,8 @@ class Rank:
 def holder_of(rank: Rank, host: str, port: int) -> Holder:
     """Whether a process of ``rank`` listens at the address: of its session, a descendant, or one with its mark. Blocks.
 
-    UNKNOWN where there is no ``/proc``, or where the rank's processes are another user's and do not let us look.
+    UNKNOWN where there is no ``/proc``, or where the rank's processes are another user's and do not let us look. Raises
+    ``OSError`` when no descriptor is left to look with.
     """
     texts = [text for table in ("tcp", "tcp6") if (text := _read(f"/proc/{rank.leader}/net/{table}"))]
     if not texts:
@@ -128,5 +130,7 @@ def _read(path: str) -> str:
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             return file.read()
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         return ""

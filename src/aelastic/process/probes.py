@@ -39,9 +39,9 @@ async def try_tcp(probe: TcpProbe, rank: Rank, executor: Executor) -> str:
     try:
         async with _connected(probe.host, probe.port) as (_, writer):
             peer = writer.get_extra_info("peername")
+        return await _foreign(rank, peer, executor) if probe.owned else ""
     except (OSError, UnicodeError) as error:
         return f"{probe.host}:{probe.port}: {error}"
-    return await _foreign(rank, peer, executor) if probe.owned else ""
 
 
 async def try_http(probe: HttpProbe, rank: Rank, executor: Executor) -> str:
@@ -51,12 +51,11 @@ async def try_http(probe: HttpProbe, rank: Rank, executor: Executor) -> str:
         secure = await _in_thread(executor, _tls, probe.verify) if url.secure else None
         async with _connected(url.host, url.port, secure) as (reader, writer):
             peer = writer.get_extra_info("peername")
-            problem = await _request(url, reader, writer)
+            if problem := await _request(url, reader, writer):
+                return f"{probe.url}: {problem}"
+        return await _foreign(rank, peer, executor) if probe.owned else ""
     except (OSError, UnicodeError) as error:  # TLS's are such, too
         return f"{probe.url}: {error}"
-    if problem:
-        return f"{probe.url}: {problem}"
-    return await _foreign(rank, peer, executor) if probe.owned else ""
 
 
 async def try_exec(
