@@ -325,3 +325,23 @@ async def test_a_stream_that_is_not_captured_has_no_lines(tmp_path: Path) -> Non
     specs = aelastic.DefaultLogsSpecs(str(tmp_path), redirects=aelastic.Std.OUT)
     with pytest.raises(aelastic.InvalidArgumentError, match=r"readiness\[0\]: the stream is not captured"):
         await shell("exit 0", readiness=aelastic.LogProbe("x", aelastic.Std.ERR), logs_specs=specs)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+async def test_a_rank_that_finds_its_port_taken_and_ends_was_never_ready(kind: str) -> None:
+    port = free_port()
+    probe = (
+        aelastic.TcpProbe(port, interval=0.01)
+        if kind == "tcp"
+        else aelastic.HttpProbe(f"http://127.0.0.1:{port}/", interval=0.01)
+    )
+    with subprocess.Popen([sys.executable, str(CHILDREN / "serves.py"), str(port), "answers"]) as other:
+        try:
+            async with shell("sleep 60", readiness=aelastic.TcpProbe(port, owned=False)) as ctx:
+                await ctx.ready()
+            for _ in range(25):
+                async with shell("sleep 0.03; exit 1", readiness=probe) as ctx:
+                    with pytest.raises(aelastic.NotReadyError, match="exited with code 1"):
+                        await ctx.ready()
+        finally:
+            other.terminate()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
 
 from aelastic.process.listeners import Holder, Rank, family, holder_of, listeners
 
+_NOBODY = 65534
 ADDRESSES = {
     "127.0.0.1": "0100007F",
     "10.0.0.5": "0500000A",
@@ -87,5 +89,31 @@ def test_this_process_holds_its_own_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
         assert holder_of(Rank(os.getpid()), host, port) is Holder.RANK
-        assert holder_of(Rank(2**22 + 1), host, port) is Holder.UNKNOWN
+        assert holder_of(Rank(2**22 + 1), host, port) is Holder.OTHER
     assert holder_of(Rank(os.getpid()), host, port) is Holder.OTHER
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_rank_that_has_ended_holds_nothing_even_if_it_does_not_let_us_look() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, subprocess.Popen(["sleep", "60"], user=_NOBODY) as rank:
+        host, port = other.getsockname()
+        os.seteuid(_NOBODY)
+        try:
+            assert holder_of(Rank(rank.pid), host, port) is Holder.OTHER
+            rank.kill()
+            os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)
+            assert holder_of(Rank(rank.pid), host, port) is Holder.OTHER
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_rank_of_another_user_does_not_let_us_look() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, subprocess.Popen(["sleep", "60"]) as rank:
+        host, port = other.getsockname()
+        os.seteuid(_NOBODY)
+        try:
+            assert holder_of(Rank(rank.pid), host, port) is Holder.UNKNOWN
+        finally:
+            os.seteuid(0)
+            rank.kill()

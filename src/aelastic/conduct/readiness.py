@@ -48,6 +48,9 @@ _LAST_WORDS = 0.5  # seconds that the last lines of a rank may come after it
 _LAST_LINES = 10
 _LINES_WAITING = 10_000
 _RANKS_TOLD = 5
+_DUMPS = 16  # processes of a rank that may offer their stacks
+_AT_ONCE = 64  # datagrams of a rank in one turn; then others get theirs
+_AT_LAST = 1024  # before something is said about the rank for good; a queue holds some hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +160,18 @@ class Monitor:
         self._processes[rank] = process
         self._health.started(rank, time.monotonic())
         if rank in self._sockets:
-            self._loop.add_reader(self._sockets[rank].descriptor, self._readable, rank)
+            self._loop.add_reader(self._sockets[rank].descriptor, self._listen, rank, _AT_ONCE)
         self._probe(rank, env)
         self._settle()
         self._arm()
 
     def ended(self, rank: int, exitcode: int, drained: asyncio.Task[None]) -> None:
         """The process of ``rank`` is gone; when ``drained`` is done, its last line is known."""
-        self._readable(rank)  # what it has said before
+        self._listen(rank, _AT_LAST)  # what it has said before
         self._deafen(rank)
         self._health.ended(rank)
+        if isinstance(probing := self._probings.get(rank), Tries):
+            probing.stop()  # whoever answers now is not the rank
         if not self._health.was_ready(rank):
             self._ends.append(self._links.tools.spawn(self._lose(rank, exitcode, drained)))
 
@@ -209,9 +214,9 @@ class Monitor:
         self._perform(self._health.probed(rank, time.monotonic()))
         self._arm()
 
-    def _readable(self, rank: int) -> None:
+    def _listen(self, rank: int, most: int) -> None:
         if rank in self._sockets:
-            notices = [parse_notice(datagram) for datagram in self._sockets[rank].receive()]
+            notices = [parse_notice(datagram) for datagram in self._sockets[rank].receive(most)]
             self._tell(rank, notices)
             for notice in notices:
                 self._perform(self._health.heard(rank, notice, time.monotonic()))
@@ -221,7 +226,9 @@ class Monitor:
         """Of what was said in one go, the last counts."""
         board, now = self._links.board, time.time()
         for dump in (notice.dump for notice in notices if notice.dump is not None):
-            self._dumps.setdefault(rank, {})[dump.pid] = dump.signal
+            known = self._dumps.setdefault(rank, {})
+            if dump.pid in known or len(known) < _DUMPS:
+                known[dump.pid] = dump.signal
         if statuses := [notice.status for notice in notices if notice.status is not None]:
             board.add_status(RankStatus(rank, statuses[-1], now))
         if progress := [notice.progress for notice in notices if notice.progress is not None]:
@@ -280,7 +287,7 @@ class Monitor:
     def _look(self) -> None:
         self._alarm, self._alarm_at = None, math.inf
         for rank in self._health.due(time.monotonic()):
-            self._readable(rank)  # it may have spoken while we were busy
+            self._listen(rank, _AT_LAST)  # it may have spoken while we were busy
         self._perform(self._health.deadline(time.monotonic()))
         self._arm()
 

@@ -207,9 +207,9 @@ class Run:
         failed = exitcode != 0 or isinstance(self._outcomes.get(rank), Undelivered)
         actions = self._gang.exited(rank, exitcode, at, failed=failed)
         collateral, pid = self._gang.ends[rank].collateral, self._ranks.processes[rank].pid
-        self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
-        self.monitor.ended(rank, exitcode, self._drains[-1])
+        self.monitor.ended(rank, exitcode, self._drains[-1])  # it may have said something before
+        self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         return actions
 
     async def _supervise(self) -> None:

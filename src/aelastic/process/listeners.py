@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _LISTENING = "0A"
+_ENDED = "Z"
 _WORD = 8  # hexadecimal digits; the kernel prints an address as words in its own byte order
 
 
@@ -38,13 +39,13 @@ class Rank:
 def holder_of(rank: Rank, host: str, port: int) -> Holder:
     """Whether a process of ``rank`` listens at the address: of its session, a descendant, or one with its mark. Blocks.
 
-    UNKNOWN where there is no ``/proc``, or where the rank's processes are another user's and do not let us look. Raises
-    ``OSError`` when no descriptor is left to look with.
+    UNKNOWN where there is no ``/proc``, or where the rank's processes are another user's and do not let us look. A rank
+    that has ended holds nothing. Raises ``OSError`` when no descriptor is left to look with.
     """
-    texts = [text for table in ("tcp", "tcp6") if (text := _read(f"/proc/{rank.leader}/net/{table}"))]
-    if not texts:
+    if not os.path.exists("/proc/self/net/tcp"):
         return Holder.UNKNOWN
-    inodes = listeners("\n".join(texts), host, port)
+    tables = (_read(f"/proc/{rank.leader}/net/{table}") for table in ("tcp", "tcp6"))
+    inodes = listeners("\n".join(tables), host, port)
     answer = _answer(inodes, family(rank.leader, _processes()))
     if answer is Holder.OTHER and rank.mark:
         return _answer(inodes, carriers(rank.mark))  # a daemon: nobody's child, in a session of its own
@@ -59,7 +60,7 @@ def _answer(inodes: set[str], pids: Iterable[int]) -> Holder:
             if inodes & set(_sockets(pid)):
                 return Holder.RANK
         except PermissionError:
-            hidden = True
+            hidden = hidden or _runs(pid)  # what is left of an ended process is root's
         except OSError:
             continue  # it has just ended
     return Holder.UNKNOWN if hidden else Holder.OTHER
@@ -104,10 +105,20 @@ def _bytes(address: str) -> bytes:
 
 
 def _processes() -> Iterator[tuple[int, int, int]]:
+    """Pid, parent and session of every process that runs."""
     for name in os.listdir("/proc"):
-        if name.isdigit() and (stat := _read(f"/proc/{name}/stat")):
-            _, parent, _, session, *_ = stat.rpartition(")")[2].split()
-            yield int(name), int(parent), int(session)
+        if name.isdigit() and (fields := _stat(int(name))) and fields[0] != _ENDED:
+            yield int(name), int(fields[1]), int(fields[3])
+
+
+def _runs(pid: int) -> bool:
+    fields = _stat(pid)
+    return bool(fields) and fields[0] != _ENDED
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent, group, session and more; empty when there is no such process."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def _sockets(pid: int) -> Iterator[str]:

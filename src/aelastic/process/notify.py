@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _LONGEST_PATH = 107  # bytes, with the NUL 108: what the kernel takes
 _LONGEST_NAME = 32  # "/aelastic-notify-12345678/123456"
-_AT_ONCE = 64  # datagrams; then others get their turn
 
 _open: weakref.WeakSet[NotifySocket] = weakref.WeakSet()
 
@@ -52,14 +51,14 @@ class NotifySocket:
         """For watching; -1 when closed."""
         return self._socket.fileno()
 
-    def receive(self) -> list[bytes]:
-        """What is there, at most ``64`` datagrams. Descriptors that come along are closed by the kernel.
+    def receive(self, most: int) -> list[bytes]:
+        """What is there, at most ``most`` datagrams. Descriptors that come along are closed by the kernel.
 
         That is also what ``systemd-notify`` waits for, to know that it was heard.
         """
         datagrams: list[bytes] = []
         with contextlib.suppress(BlockingIOError):
-            while self.descriptor >= 0 and len(datagrams) < _AT_ONCE:
+            while self.descriptor >= 0 and len(datagrams) < most:
                 datagrams.append(self._socket.recv(LARGEST + 1))
         return datagrams
 
