@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aelastic import DefaultLogsSpecs, LogsDest, Std
+from aelastic.conduct import run
 from tests.helpers.logs import PathsOf, console_in, finish
 from tests.helpers.ranks import python
 
@@ -48,6 +50,35 @@ async def test_a_filter_file_that_takes_nothing_concerns_only_itself(tmp_path: P
             result = await finish(ctx)
     assert Path(result.stdouts[0]).read_text() == "loss 1\n"
     assert result.lost_log_bytes == {"/dev/full": len("[w0]:loss 1\n")}
+
+
+async def test_a_disk_that_does_not_answer_does_not_hold_up_who_is_in_a_hurry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run, "_PATIENCE", 0.1)
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)  # and nobody reads: writes take for ever
+    path = {0: str(tmp_path / "fifo")}
+    specs = PathsOf(LogsDest(path, {0: ""}, error_files={0: ""}))
+    script = "import os\nwhile True: os.write(1, b'x' * 1_000_000)"
+    try:
+        ctx = await python(script, logs_specs=specs)
+        waiting = asyncio.create_task(ctx.wait())
+        assert await ctx.wait(0.3) is None
+        waiting.cancel()
+        assert not (await asyncio.wait({waiting}, timeout=0.5))[0]
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert ctx.result is not None
+        assert ctx.result.exitcodes == {0: -15}
+        assert "the run was cut short" in ctx.result.failures[0].reason
+        assert any("is cut short" in message for message in caplog.messages)
+    finally:
+        os.set_blocking(reader, True)
+        while os.read(reader, 1_000_000):
+            pass
+        os.close(reader)
 
 
 APPLICATION = """

@@ -9,7 +9,6 @@ import os
 import random
 import re
 import signal
-import stat
 import sys
 import threading
 import time
@@ -124,7 +123,7 @@ os.read(ready, 1)
 def daemon_of(tmp_path: Path, *, daemon: str, rank: str, **options: Any) -> Iterator[Starting[SubprocessContext]]:
     """A rank whose child has left its process group and goes on when the rank is gone."""
     script, pid_file = DAEMON.format(daemon=daemon, rank=rank), tmp_path / "pid"
-    options["logs_specs"] = redirected(tmp_path / "logs")
+    options |= {"logs_specs": redirected(tmp_path / "logs"), "containment": "group"}
     try:
         yield start_processes("w", sys.executable, {0: ("-c", script, str(pid_file))}, {0: {}}, **options)
     finally:
@@ -205,24 +204,6 @@ async def test_a_file_that_somebody_empties_goes_on_from_its_beginning(tmp_path:
         (tmp_path / "go").write_text("\n")
         await finish(ctx)
     assert log.read_text() == "second\n"
-
-
-async def test_logs_are_for_their_owner_alone(tmp_path: Path) -> None:
-    umask = os.umask(0)
-    try:
-        async with shell(
-            "echo x",
-            logs_specs=redirected(tmp_path / "logs", tee=Std.OUT),
-            duplicate_stdout_filters=["x"],
-        ) as ctx:
-            result = await finish(ctx)
-    finally:
-        os.umask(umask)
-    paths = list((tmp_path / "logs").rglob("*"))
-    assert {path.name for path in paths if path.is_file()} == {"stdout.log", "stderr.log", "filtered_stdout.log"}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / "logs", *paths] if path.is_dir()} == {0o700}
-    assert Path(result.stdouts[0]).is_relative_to(tmp_path / "logs")
 
 
 async def test_without_a_log_directory_there_are_no_files(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def the_arguments_are_torchs(specs: aelastic.LogsSpecs) -> None:
         readiness={0: aelastic.TcpProbe(80)},
         ready_timeout=60,
         watchdog=5,
+        strip_escapes=True,
     )
     aelastic.start_processes("w", "true", {0: ()}, {0: {}}, start_method="thread")  # type: ignore[call-overload]
     aelastic.start_processes("w", "true", {0: ()}, {0: {"K": 1}})  # type: ignore[dict-item]

@@ -66,7 +66,7 @@ class GangMachine(RuleBasedStateMachine):
         rank = data.draw(st.sampled_from(self.alive()))
         if not self.gang.stopping and self.gang.step(rank) is not Step.ABANDONED:
             self.hung.setdefault(rank, self.now)
-        assert self.gang.hung(rank, self.now, pause) == []
+        assert self.gang.hung(rank, "stuck", self.now, pause) == []
         self.look_at(self.now)
 
     @rule(sig=st.sampled_from([None, SIGTERM, SIGINT, SIGKILL]), timeout=st.none() | _SECONDS)

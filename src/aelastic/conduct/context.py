@@ -69,6 +69,8 @@ class PContext(ABC):
         watchdog: seconds within which a rank that is ready must give a heartbeat (``aelastic.rank.heartbeat()`` or
             ``WATCHDOG=1``), again and again, else it counts as hung. Where ``readiness`` is None, its first one makes
             it ready. A rank that hangs is asked for its stacks, then told to end as by ``close``, and has failed.
+        strip_escapes: show teed lines without escape sequences and control characters; None: where they are not
+            shown by a terminal. Filtered logs are without, unless False; log files and ``logs()`` have every byte.
         containment: how far what a rank starts may go and still end with it: ``"group"``, not out of its process
             group; ``"marker"``, anywhere, as long as it keeps its environment; ``"cgroup"``, anywhere, through a
             control group of its own (Linux, cgroup v2, a directory that can be written to). Each includes those
@@ -97,6 +99,7 @@ class PContext(ABC):
         readiness: Readiness | Mapping[int, Readiness] | None = None,
         ready_timeout: float | None = None,
         watchdog: float | None = None,
+        strip_escapes: bool | None = None,
         containment: Mode | None = None,
     ) -> None:
         self.name = name
@@ -118,6 +121,7 @@ class PContext(ABC):
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
             health=plan_health(readiness, ready_timeout, watchdog, self.nprocs),
+            strip_escapes=strip_escapes,
             containment=_mode(containment),
         )
         self._run: Run | None = None
@@ -166,8 +170,7 @@ class PContext(ABC):
         Raises ``NotReadyError``, with its last lines, at once when a rank ends before it is ready; ``TimeoutError``,
         which says what is missing; ``NotRunningError`` before ``start``.
         """
-        run = self._started_run()
-        await run.monitor.wait(self._check_rank(rank), timeout)
+        await self._started_run().monitor.wait(self._check_rank(rank), timeout)
 
     async def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL; None: as constructed.
@@ -191,8 +194,7 @@ class PContext(ABC):
 
     def send_signal(self, sig: int, rank: int | None = None) -> None:
         """Send ``sig`` to ``rank`` and what it has started, or to every rank. This is no request to stop."""
-        run = self._started_run()
-        run.send_signal(_signal("sig", sig), self._check_rank(rank))
+        self._started_run().send_signal(_signal("sig", sig), self._check_rank(rank))
 
     def pids(self) -> dict[int, int]:
         """The pid of every rank that was started."""

@@ -37,6 +37,7 @@ def start_processes(
     readiness: Readiness | Mapping[int, Readiness] | None = ...,
     ready_timeout: float | None = ...,
     watchdog: float | None = ...,
+    strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
@@ -62,6 +63,7 @@ def start_processes(
     readiness: Readiness | Mapping[int, Readiness] | None = ...,
     ready_timeout: float | None = ...,
     watchdog: float | None = ...,
+    strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
@@ -86,6 +88,7 @@ def start_processes(
     readiness: Readiness | Mapping[int, Readiness] | None = None,
     ready_timeout: float | None = None,
     watchdog: float | None = None,
+    strip_escapes: bool | None = None,
     containment: Mode | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
@@ -111,6 +114,7 @@ def start_processes(
         "readiness": readiness,
         "ready_timeout": ready_timeout,
         "watchdog": watchdog,
+        "strip_escapes": strip_escapes,
         "containment": containment,
     }
     if not callable(entrypoint):

@@ -11,6 +11,7 @@ from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.decide.readiness import HealthPlan
 from aelastic.errors.base import InvalidArgumentError
+from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.process.marker import DETACH, MARKER
 from aelastic.std import Std
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-_OUR_OWN = (DETACH, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # a rank must not speak for the application
+# What is said of this process alone: whether it outlives a run, of its own error file, to whom it speaks.
+_OUR_OWN = (DETACH, PRIVATE_LOGS, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    strip_escapes: bool | None = None
     containment: Mode | None = None
     health: HealthPlan = field(default_factory=HealthPlan)
 
@@ -54,7 +57,7 @@ class Prepared:
     """Where the logs go, the whole environment of each rank, and its cpus if it is bound."""
 
     dest: Destinations = field(default_factory=LogsDest)
-    envs: dict[int, dict[str, str]] = field(default_factory=dict)
+    envs: dict[int, dict[str, str]] = field(default_factory=dict, repr=False)
     cpus: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
@@ -80,7 +83,7 @@ async def prepare(
     additions = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
     told = await off_loop(partial(monitor.open, plans))
     _check_additions(additions, told)
-    application = _inherited()
+    application = _inherited(spec)
     outer = application.pop(MARKER, "")
     ours = {rank: {**told.get(rank, {}), MARKER: containment.mark(rank, outer)} for rank in additions}
     envs = {
@@ -95,9 +98,10 @@ async def prepare(
     return Prepared(dest, envs, cpus)
 
 
-def _inherited() -> dict[str, str]:
+def _inherited(spec: RunSpec) -> dict[str, str]:
     """What a rank's environment has from this process's: all but what is said of this process alone."""
-    return {"PYTHONUNBUFFERED": "1", **{name: value for name, value in os.environ.items() if name not in _OUR_OWN}}
+    inherited = {name: value for name, value in os.environ.items() if name not in _OUR_OWN}
+    return {"PYTHONUNBUFFERED": "1", **inherited, **({} if _are_private(spec) else {PRIVATE_LOGS: "0"})}
 
 
 def _check_additions(additions: Mapping[int, Mapping[str, str]], told: Mapping[int, Mapping[str, str]]) -> None:
@@ -130,8 +134,13 @@ async def _open(streams: Streams, plans: tuple[StreamPlan, ...], dest: Destinati
     paths = {Std.OUT: dest.filtered_stdout, Std.ERR: dest.filtered_stderr}
     filters = {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
     try:
-        await streams.open(plans, filters)
+        await streams.open(plans, filters, strip_escapes=spec.strip_escapes, private=_are_private(spec))
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
         text = f"{whose}: the output cannot be captured: {error.strerror}"
         raise OSError(error.errno, text, error.filename) from error
+
+
+def _are_private(spec: RunSpec) -> bool:
+    """Whether the logs are for their owner alone; a ``LogsSpecs`` written for torch has no opinion."""
+    return bool(getattr(spec.logs_specs, "private", True))

@@ -102,10 +102,11 @@ class Tries:
         """The answer of ``work``, which is cancelled when it takes too long."""
         task = asyncio.ensure_future(work)
         either: set[asyncio.Future[Any]] = {task, self._stopped}
-        await asyncio.wait(either, timeout=self._probe.timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        try:
+            await asyncio.wait(either, timeout=self._probe.timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             task.cancel()
-            await asyncio.wait({task})
+        await asyncio.wait({task})
         return f"no answer within {self._probe.timeout:g} s" if task.cancelled() else task.result()
 
 

@@ -83,7 +83,6 @@ class Monitor:
     """The health of the ranks of one run. Where the plan expects nothing, it costs nothing."""
 
     def __init__(self, spec: RunSpec, links: Links) -> None:
-        self.hung: dict[int, str] = {}
         self._name = spec.name
         self._plan = spec.health
         self._ranks = range(len(spec.ranks))
@@ -97,6 +96,7 @@ class Monitor:
         self._probings: dict[int, Probing] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._ends: list[asyncio.Task[None]] = []
+        self._hung: dict[int, str] = {}
         self._lost: dict[int, _Lost] = {}
         self._waiters: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -244,10 +244,10 @@ class Monitor:
             self._settle()
 
     def _hang(self, rank: int, reason: str) -> None:
-        self.hung[rank] = reason
+        self._hung[rank] = reason
         self._links.board.add(RankHung(rank, reason, time.time()))
         self._ask_for_stacks(rank)
-        self._links.tell(partial(self._links.gang.hung, rank, time.monotonic(), _DUMP_PAUSE))
+        self._links.tell(partial(self._links.gang.hung, rank, reason, time.monotonic(), _DUMP_PAUSE))
 
     def _ask_for_stacks(self, rank: int) -> None:
         """By the signal that the rank has named, else by SIGABRT, as systemd does: that ends it, with a core file."""
@@ -267,7 +267,7 @@ class Monitor:
             self._probings[rank].stop()
             await asyncio.wait({self._tasks[rank]})  # it may find the line that it looks for among the last
         lines = (self._links.streams.last_lines(rank, std, _LAST_LINES) for std in (Std.OUT, Std.ERR))
-        reason = self.hung.get(rank) or f"{describe_exit(exitcode)} before it was ready"
+        reason = self._hung.get(rank) or f"{describe_exit(exitcode)} before it was ready"
         self._lost[rank] = _Lost(reason, exitcode, "\n".join(filter(None, lines)))
         self._settle()
 

@@ -30,10 +30,11 @@ Action: TypeAlias = Signal | Finish
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """A rank was found to hang at ``at`` and is told to end at ``stop_at``."""
+    """A rank was found to hang at ``at``, for ``reason``, and is told to end at ``stop_at``."""
 
     at: float
     stop_at: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,13 @@ class Gang:
             self._stop_others(at + self._failure_grace)
         return self._finish()
 
-    def hung(self, rank: int, at: float, pause: float) -> list[Action]:
+    def hung(self, rank: int, reason: str, at: float, pause: float) -> list[Action]:
         """``rank`` lives, but does not do what it should: a failure. It is told to end ``pause`` seconds later.
 
         Until then it can be asked for its stacks. Changes nothing when the run is stopping, or the rank gone.
         """
         if not (self.stopping or self._ladders[rank].over or rank in self.hangs):
-            self.hangs[rank] = Hang(at, at + pause)
+            self.hangs[rank] = Hang(at, at + pause, reason)
             self._stop_others(at + pause + self._failure_grace)
         return []
 

@@ -69,10 +69,12 @@ async def try_exec(
     except OSError as error:
         return f"{probe.argv[0]}: {error.strerror}"
     either: set[asyncio.Future[Any]] = {ended, stopped}
-    await asyncio.wait(either, timeout=probe.timeout, return_when=asyncio.FIRST_COMPLETED)
-    if ended.done():
-        return f"{probe.argv[0]} exited with {ended.result()}" if ended.result() else ""
-    process.family.signal(signal.SIGKILL)
+    try:
+        await asyncio.wait(either, timeout=probe.timeout, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            return f"{probe.argv[0]} exited with {ended.result()}" if ended.result() else ""
+    finally:
+        process.family.signal(signal.SIGKILL)  # nothing, if it has ended
     await asyncio.wait({ended}, timeout=_LONGEST_REAPING)
     return f"{probe.argv[0]} took more than {probe.timeout:g} s"
 

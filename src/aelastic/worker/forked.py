@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
@@ -29,7 +29,7 @@ class Entry:
     ``guardian_end`` takes the word that the rank is there, ``members_file`` its pid, before any other code runs.
     """
 
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     stdout: int | None
     stderr: int | None
     value_end: int
