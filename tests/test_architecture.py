@@ -23,7 +23,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "aelastic"
 
 # From the ground up. A module stands on the floor of its file or folder directly below ``aelastic``.
 FLOORS: dict[str, frozenset[str]] = {
-    "words": frozenset({"std", "results", "events", "lazy", "numa", "errors"}),
+    "words": frozenset({"std", "results", "events", "lazy", "numa", "errors", "rank", "readiness"}),
     "decisions": frozenset({"decide"}),
     "devices": frozenset({"process", "logs", "worker"}),
     "conductors": frozenset({"conduct"}),
@@ -204,8 +204,11 @@ def words_and_decisions_use_only_the_standard_library(module: Module) -> Iterato
                 yield f"{module.at(one.line)}: {one.module} is not in the standard library; a rank may not have it"
 
 
+_IN_A_RANK = ("errors/handler.py", "rank.py")  # speak for their rank: its error file, its notices
+
+
 def words_and_decisions_do_no_io(module: Module) -> Iterator[str]:
-    if module.place not in LOWER_FLOORS or module.path == "errors/handler.py":  # writes the error file of its rank
+    if module.place not in LOWER_FLOORS or module.path in _IN_A_RANK:
         return
     advice = "words and decisions do no I/O: take the content as an argument, read it in a device"
     for one in module.imports:
@@ -240,7 +243,7 @@ MONOPOLIES = {
     ),
     "environment": Monopoly(
         frozenset({"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"}),
-        ("conduct/", "worker/", "cli/", "errors/handler.py"),
+        ("conduct/", "worker/", "cli/", *_IN_A_RANK),
         "take the value as an argument; the conductor reads the environment",
     ),
     "clocks": Monopoly(
@@ -508,6 +511,7 @@ KEPT = [
     ("the_face_is_lazy", "__init__.py", "if TYPE_CHECKING:\n from aelastic.std import Std"),
     ("words_and_decisions_do_no_io", "decide/x.py", "import os\nos.fsencode(os.devnull)"),
     ("words_and_decisions_do_no_io", "errors/handler.py", "open('x')"),
+    ("words_and_decisions_do_no_io", "rank.py", "import socket"),
     ("monopoly_signals", "process/family.py", "import os\nos.killpg(1, 9)"),
     ("monopoly_clocks", "process/blocking.py", "import time\ntime.sleep(1)"),
     ("monopoly_clocks", "decide/x.py", "event.time\ntime = 5"),

@@ -34,7 +34,7 @@ def run_python(directory: Path, *args: str) -> str:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_the_async_example(tmp_path: Path) -> None:
@@ -53,6 +53,13 @@ def test_the_function_example(tmp_path: Path) -> None:
 def test_the_record_example(tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(block("from aelastic.errors import record"))
     run_python(tmp_path, "example.py")
+
+
+def test_the_readiness_example(tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(block("rank.ready()"))
+    shown = run_python(tmp_path, "example.py").splitlines()
+    assert {"rank 0 is ready", "rank 1 is ready", "rank 0: 50 of 50", "rank 1: 50 of 50"} <= set(shown)
+    assert shown[-1] == "run succeeded"
 
 
 def test_the_test_harness_example(tmp_path: Path) -> None:

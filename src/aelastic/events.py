@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from aelastic.results import RunProcsResult
@@ -23,7 +23,11 @@ class RankState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RankSnapshot:
-    """One rank at one moment. ``last_line`` is the last captured line of either stream, ``""`` without one."""
+    """One rank at one moment. ``last_line`` is the last captured line of either stream, ``""`` without one.
+
+    ``ready``: it runs, and has shown that it is ready (see ``readiness``; without one, it is ready as soon as it runs).
+    ``status`` and ``progress`` are the last that it has told, ``""`` and None when it told nothing.
+    """
 
     rank: int
     state: RankState
@@ -32,6 +36,9 @@ class RankSnapshot:
     started_at: float | None
     ended_at: float | None
     last_line: str
+    ready: bool = False
+    status: str = ""
+    progress: RankProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,19 @@ class LogLine:
     partial: bool = False
 
 
+class _Happening:
+    """What all events can do."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event for machines: its name as ``event``, and its fields. JSON can hold it."""
+        names = [one.name for one in fields(self)]  # type: ignore[arg-type]  # every one is a dataclass
+        return {"event": type(self).__name__, **{name: getattr(self, name) for name in names}}
+
+
 @dataclass(frozen=True, slots=True)
-class RankStarted:
+class RankStarted(_Happening):
     """A rank's process exists."""
 
     rank: int
@@ -61,7 +79,55 @@ class RankStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class RankExited:
+class RankReady(_Happening):
+    """A rank has shown that it is ready. Only where ``readiness`` or ``watchdog`` says how."""
+
+    rank: int
+    time: float
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} is ready"
+
+
+@dataclass(frozen=True, slots=True)
+class RankStatus(_Happening):
+    """A rank says what it does. Of a rank's statuses that nobody has looked at yet, only the latest is kept."""
+
+    rank: int
+    status: str
+    time: float
+
+    def __str__(self) -> str:
+        return f"rank {self.rank}: {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class RankProgress(_Happening):
+    """A rank says how far it is: ``done`` of ``total`` steps, None when nobody knows. Kept as ``RankStatus`` is."""
+
+    rank: int
+    done: float
+    total: float | None
+    time: float
+
+    def __str__(self) -> str:
+        return f"rank {self.rank}: {self.done:.15g}" + ("" if self.total is None else f" of {self.total:.15g}")
+
+
+@dataclass(frozen=True, slots=True)
+class RankHung(_Happening):
+    """A rank did not do in time what it should have done. It is asked for its stacks, then told to end: a failure."""
+
+    rank: int
+    reason: str
+    time: float
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class RankExited(_Happening):
     """A rank's process is gone. ``collateral``: aelastic had signalled it before."""
 
     rank: int
@@ -76,7 +142,7 @@ class RankExited:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(_Happening):
     """Every rank is gone and every log line is written."""
 
     result: RunProcsResult
@@ -88,5 +154,17 @@ class RunFinished:
             return f"run failed: rank {first.local_rank} {first.reason}"
         return "run was stopped" if self.result.is_failed() else "run succeeded"
 
+    def to_dict(self) -> dict[str, Any]:
+        """The event for machines. Of the result it has what JSON can hold: no return values."""
+        first = self.result.first_failure
+        return {
+            "event": type(self).__name__,
+            "failed": self.result.is_failed(),
+            "first_failure": first and {"rank": first.local_rank, "exitcode": first.exitcode, "reason": first.reason},
+            "exitcodes": self.result.exitcodes,
+            "abandoned": self.result.abandoned,
+            "time": self.time,
+        }
 
-Event: TypeAlias = RankStarted | RankExited | RunFinished
+
+Event: TypeAlias = RankStarted | RankReady | RankStatus | RankProgress | RankHung | RankExited | RunFinished

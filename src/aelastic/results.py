@@ -45,7 +45,7 @@ class RunProcsResult:
     def first_failure(self) -> ProcessFailure | None:
         """The root cause: the first rank that failed by itself. None when aelastic stopped all that failed."""
         causes = [failure for failure in self.failures.values() if not failure.collateral]
-        return min(causes, key=lambda failure: failure.exited_at, default=None)
+        return min(causes, key=lambda failure: failure.failed_at, default=None)
 
     def raise_for_failures(self) -> None:
         """Raise ``ChildFailedError`` when the run failed."""

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from aelastic import rank
 from aelastic.errors import record
 
 if TYPE_CHECKING:
@@ -190,3 +191,30 @@ def reads_input() -> str:
 def answer(wanted: str) -> Any:
     """A value that travels, or one that does not."""
     return {"": b"", "bytes": bytes(3_000_000), "unpicklable": Unpicklable(), "loads badly": LoadsBadly()}[wanted]
+
+
+def tells() -> tuple[int, int, int, int, float | None]:
+    """Say everything a rank can say."""
+    rank.status(f"rank {rank.rank()} of {rank.world_size()}")
+    rank.progress(3, 10)
+    rank.heartbeat()
+    rank.ready()
+    return rank.rank(), rank.world_size(), rank.local_rank(), rank.local_world_size(), rank.watchdog_interval()
+
+
+def hangs() -> None:
+    """Give one sign of life."""
+    rank.heartbeat()
+    while True:
+        time.sleep(0.05)
+
+
+def open_sockets() -> list[str]:
+    """The sockets that this rank holds."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return [link for link in found if link.startswith("socket:")]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, assert_type
 
 import aelastic
 import aelastic.errors
-from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, record
+from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, rank, record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -55,6 +56,9 @@ def the_arguments_are_torchs(specs: aelastic.LogsSpecs) -> None:
         shutdown_timeout=5,
         drain_timeout=0.5,
         failure_grace=1,
+        readiness={0: aelastic.TcpProbe(80)},
+        ready_timeout=60,
+        watchdog=5,
         strip_escapes=True,
     )
     aelastic.start_processes("w", "true", {0: ()}, {0: {}}, start_method="thread")  # type: ignore[call-overload]
@@ -79,6 +83,50 @@ async def a_context_answers(ctx: PContext) -> None:
     signalling(signal.SIGUSR1, None)
 
 
+async def a_context_becomes_ready(ctx: PContext) -> None:
+    assert_type(await ctx.ready(), None)
+    await ctx.ready(5, rank=0)
+    await ctx.ready(timeout=0.5)
+    one = ctx.snapshot()[0]
+    assert_type(one.ready, bool)
+    assert_type(one.status, str)
+    assert_type(one.progress, aelastic.RankProgress | None)
+
+
+def readiness_is_a_word() -> None:
+    words: list[aelastic.Readiness] = [
+        aelastic.Notify(),
+        aelastic.LogProbe("x", Std.ERR),
+        aelastic.LogProbe(re.compile("x")),
+        aelastic.TcpProbe(80, "::1", owned=False, interval=0.5, timeout=2),
+        aelastic.HttpProbe("http://h/", verify=False),
+        aelastic.ExecProbe(["true"], timeout=3),
+    ]
+    for word in words:
+        aelastic.start_processes("w", "true", {0: ()}, {0: {}}, readiness=word)
+    aelastic.start_processes("w", "true", {0: ()}, {0: {}}, readiness="ready")  # type: ignore[call-overload]
+    aelastic.TcpProbe(80, "h", True)  # type: ignore[call-arg]
+
+
+def a_rank_tells_how_it_goes() -> None:
+    rank.ready()
+    rank.status("x")
+    rank.progress(1)
+    rank.progress(0.5, 2)
+    rank.heartbeat()
+    rank.stopping()
+    assert_type(rank.rank(), int)
+    assert_type(rank.world_size(), int)
+    assert_type(rank.watchdog_interval(), float | None)
+    rank.status(5)  # type: ignore[arg-type]
+
+
+def an_error_of_waiting_answers(error: aelastic.NotReadyError) -> None:
+    assert_type(error.rank, int)
+    assert_type(error.exitcode, int | None)
+    assert_type(error.last_lines, str)
+
+
 async def a_context_can_be_watched(ctx: PContext) -> None:
     async for line in ctx.logs(rank=0, stream=Std.ERR, capacity=5):
         assert_type(line, LogLine)
@@ -86,6 +134,7 @@ async def a_context_can_be_watched(ctx: PContext) -> None:
         assert_type(line.text, str)
     async for event in ctx.events():
         assert_type(event, Event)
+        assert_type(event.to_dict(), dict[str, Any])
         if isinstance(event, aelastic.RunFinished):
             assert_type(event.result, RunProcsResult)
     assert_type(ctx.logs(), aelastic.Subscription[LogLine])

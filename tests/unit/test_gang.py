@@ -178,6 +178,79 @@ def test_a_success_starts_no_grace() -> None:
     assert one.next_deadline is None
 
 
+# A rank that lives, and hangs
+
+
+def test_a_rank_that_hangs_is_told_to_end_after_a_pause_and_the_others_with_it() -> None:
+    one = gang(3)
+    assert one.hung(1, "stuck", 10.0, 1.0) == NOTHING
+    assert one.next_deadline == 11.0
+    assert one.deadline(10.9) == NOTHING
+    assert one.deadline(11.0) == [*signals(SIGTERM, 1), *signals(SIGTERM, 0, 2)]
+    for rank in (0, 1, 2):
+        end(one, rank, -15, 11.1)
+    assert [one.ends[rank].collateral for rank in range(3)] == [True, False, True]
+    assert one.first_failure == 1
+
+
+def test_the_grace_after_a_hang_is_for_the_others() -> None:
+    one = gang(2, failure_grace=5.0)
+    one.hung(0, "stuck", 10.0, 1.0)
+    assert one.deadline(11.0) == signals(SIGTERM, 0)
+    assert one.next_deadline == 16.0
+    assert end(one, 0, -15, 11.5) == NOTHING
+    assert one.deadline(16.0) == signals(SIGTERM, 1)
+
+
+def test_a_hang_comes_before_what_follows_from_it() -> None:
+    one = gang(2, failure_grace=5.0)
+    one.hung(0, "stuck", 10.0, 1.0)
+    end(one, 1, 1, 10.5)
+    end(one, 0, -15, 11.0)
+    assert one.first_failure == 0
+    assert (one.ends[0].at, one.ends[0].failed_at) == (11.0, 10.0)
+    assert one.hangs[0].reason == "stuck"
+
+
+@pytest.mark.parametrize("exitcode", [0, -6, 3])
+def test_a_rank_that_hung_has_failed_however_it_ends(exitcode: int) -> None:
+    one = gang(1)
+    one.hung(0, "stuck", 10.0, 1.0)
+    assert end(one, 0, exitcode, 10.1) == DONE
+    assert one.ends[0].is_cause
+
+
+def test_a_hung_rank_that_ignores_everything_is_given_up() -> None:
+    one = gang(1)
+    one.hung(0, "stuck", 10.0, 1.0)
+    assert one.deadline(11.0) == signals(SIGTERM, 0)
+    assert one.deadline(41.0) == signals(SIGKILL, 0)
+    assert one.deadline(46.0) == DONE
+    assert one.abandoned == [0]
+
+
+def test_a_hang_that_comes_too_late_changes_nothing() -> None:
+    one = gang(3)
+    end(one, 0, 0, 9.0)
+    one.hung(0, "stuck", 10.0, 1.0)
+    one.hung(1, "stuck", 10.0, 1.0)
+    one.hung(1, "stuck", 10.5, 1.0)
+    assert one.next_deadline == 11.0
+    one.stop_asked(10.6)
+    one.hung(2, "stuck", 10.7, 1.0)
+    end(one, 1, -15, 10.8)
+    end(one, 2, -15, 10.8)
+    assert [one.ends[rank].is_cause for rank in range(3)] == [False, True, False]
+
+
+def test_a_hang_while_others_start_is_handled_at_once_and_ends_the_run_later() -> None:
+    one = gang(2, started=1)
+    one.hung(0, "stuck", 10.0, 1.0)
+    assert one.deadline(11.0) == signals(SIGTERM, 0)
+    one.started(1)
+    assert one.deadline(11.1) == signals(SIGTERM, 1)
+
+
 # The way down
 
 

@@ -26,6 +26,8 @@ class GangMachine(RuleBasedStateMachine):
         self.started: set[int] = set()
         self.ended: dict[int, tuple[int, float, bool]] = {}  # exit code, stamp, whether it was told to stop before
         self.told: dict[int, float] = {}  # rank to the time of its first signal
+        self.hung: dict[int, float] = {}
+        self.may_kill_hung_at: dict[int, float] = {}
         self.may_kill_at: float | None = None
         self.stop_stamp: float | None = None
         self.finishes = 0
@@ -52,10 +54,20 @@ class GangMachine(RuleBasedStateMachine):
             assert not actions
             self.ended[rank] = (exitcode, at, True)
             return
-        self.ended[rank] = (exitcode, at, self.stop_stamp is not None and at >= self.stop_stamp)
+        asked = self.stop_stamp is not None and at >= self.stop_stamp
+        self.ended[rank] = (exitcode, at, asked and rank not in self.hung)
         if self.gang.stopping and not stopping_before:
             self.note_stop(at, self.shutdown_timeout)
         self.perform(actions)
+
+    @precondition(lambda self: self.alive())
+    @rule(data=st.data(), pause=_SECONDS)
+    def a_rank_hangs(self, data: st.DataObject, pause: float) -> None:
+        rank = data.draw(st.sampled_from(self.alive()))
+        if not self.gang.stopping and self.gang.step(rank) is not Step.ABANDONED:
+            self.hung.setdefault(rank, self.now)
+        assert self.gang.hung(rank, "stuck", self.now, pause) == []
+        self.look_at(self.now)
 
     @rule(sig=st.sampled_from([None, SIGTERM, SIGINT, SIGKILL]), timeout=st.none() | _SECONDS)
     def a_stop_is_asked(self, sig: int | None, timeout: float | None) -> None:
@@ -104,11 +116,16 @@ class GangMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_first_failure_is_the_earliest_cause(self) -> None:
-        causes = [end.at for end in self.gang.ends.values() if end.exitcode != 0 and not end.collateral]
+        ended = [(rank, end) for rank, end in self.gang.ends.items() if not end.collateral]
+        causes = [self.hung.get(rank, end.at) for rank, end in ended if end.exitcode != 0 or rank in self.hung]
         first = self.gang.first_failure
         assert (first is None) == (not causes)
         if first is not None:
-            assert self.gang.ends[first].at == min(causes)
+            assert self.hung.get(first, self.gang.ends[first].at) == min(causes)
+
+    @invariant()
+    def a_hang_is_a_failure_and_no_collateral(self) -> None:
+        assert all(self.gang.ends[rank].is_cause for rank in self.hung if rank in self.gang.ends)
 
     @invariant()
     def only_who_was_told_to_stop_is_collateral(self) -> None:
@@ -121,9 +138,9 @@ class GangMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever has happened: after a failure, or once it is asked to stop, time alone ends it."""
-        if self.gang.first_failure is None:
+        if self.gang.first_failure is None and not self.hung:
             self.a_stop_is_asked(None, None)
-        for _ in range(3):
+        for _ in range(8 if self.hung else 3):
             due = self.gang.next_deadline
             if due is not None:
                 self.look_at(max(self.now, due))
@@ -148,7 +165,7 @@ class GangMachine(RuleBasedStateMachine):
         self.perform(actions)
         due = self.gang.next_deadline
         # A grace of nothing is due at once: it is the next look that kills.
-        assert due is None or due > now or (due == now and self.may_kill_at == now)
+        assert due is None or due > now or (due == now and now in (self.may_kill_at, *self.may_kill_hung_at.values()))
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -161,9 +178,12 @@ class GangMachine(RuleBasedStateMachine):
     def signal(self, action: Signal) -> None:
         assert action.rank in self.alive()
         assert self.gang.step(action.rank) in (Step.TERMINATING, Step.KILLING)
+        if action.rank in self.hung and action.rank not in self.told:
+            self.may_kill_hung_at[action.rank] = self.now + self.shutdown_timeout
         if action.signal == SIGKILL:
-            assert self.may_kill_at is not None
-            assert self.now >= self.may_kill_at, "killed within the grace, and not on request"
+            graces = {self.may_kill_at, self.may_kill_hung_at.get(action.rank)} - {None}
+            assert graces
+            assert self.now >= min(at for at in graces if at is not None), "killed within the grace, not on request"
         self.told.setdefault(action.rank, self.now)
 
 

@@ -100,6 +100,19 @@ def test_a_rank_that_never_ended_counts_as_killed() -> None:
     assert failure.reason == "did not end even after SIGKILL"
 
 
+def test_a_rank_that_hung_says_so_and_when() -> None:
+    seen = replace(SEEN, exitcode=0, problem="missed its watchdog", failed_at=1001.5)
+    failure = failure_of(seen)
+    assert (failure.reason, failure.message) == ("missed its watchdog", "missed its watchdog")
+    assert (failure.failed_at, failure.exited_at) == (1001.5, 1002.75)
+    assert failure_of(SEEN).failed_at == 1002.75
+
+
+def test_a_rank_that_hung_and_never_ended() -> None:
+    failure = failure_of(replace(SEEN, exitcode=None, problem="missed its watchdog"))
+    assert failure.reason == "missed its watchdog; it did not end even after SIGKILL"
+
+
 @given(
     exitcode=st.none() | st.integers(-64, 255),
     collateral=st.booleans(),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
+from aelastic.decide.journal import Journal
 from aelastic.decide.ladder import Step
-from aelastic.events import RankSnapshot, RankState
+from aelastic.events import RankProgress, RankSnapshot, RankState, RankStatus
 from aelastic.logs.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -28,41 +30,58 @@ class Board:
     def __init__(self) -> None:
         self.started: dict[int, RankStarted] = {}
         self.exited: dict[int, RankExited] = {}
-        self._events: list[Event] = []
-        self._subscriptions: list[Subscription[Event]] = []
+        self._statuses: dict[int, RankStatus] = {}
+        self._progress: dict[int, RankProgress] = {}
+        self._events = Journal()
+        self._subscriptions: weakref.WeakSet[Subscription[Event]] = weakref.WeakSet()
         self._closed = False
 
     def add_started(self, event: RankStarted) -> None:
         """A rank has started."""
         self.started[event.rank] = event
-        self._publish(event)
+        self.add(event)
 
     def add_exited(self, event: RankExited) -> None:
         """A rank has exited."""
         self.exited[event.rank] = event
-        self._publish(event)
+        self.add(event)
+
+    def add_status(self, event: RankStatus) -> None:
+        """A rank says what it does."""
+        self._statuses[event.rank] = event
+        self.add(event)
+
+    def add_progress(self, event: RankProgress) -> None:
+        """A rank says how far it is."""
+        self._progress[event.rank] = event
+        self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Something has happened."""
+        self._events.extend([event])
+        for subscription in self._subscriptions:
+            subscription.publish(event)
 
     def close(self, event: RunFinished | None) -> None:
         """Nothing more will happen. ``event`` is None when the run never came to be."""
         if event is not None:
-            self._publish(event)
+            self.add(event)
         self._closed = True
         for subscription in self._subscriptions:
             subscription.close()
 
     def subscribe(self) -> Subscription[Event]:
         """All events: those that have happened, and those to come."""
-        subscription: Subscription[Event] = Subscription(_CAPACITY)
-        for event in self._events:
-            subscription.publish(event)
-        self._subscriptions.append(subscription)
+        subscription: Subscription[Event] = Subscription(_CAPACITY, Journal())
+        subscription.publish(*self._events)
+        self._subscriptions.add(subscription)
         if self._closed:
             subscription.close()
         return subscription
 
-    def snapshot(self, rank: int, step: Step | None, last_line: str) -> RankSnapshot:
+    def snapshot(self, rank: int, step: Step | None, last_line: str, *, ready: bool) -> RankSnapshot:
         """The rank as it is now; ``step`` is None before its start."""
-        started, exited = self.started.get(rank), self.exited.get(rank)
+        started, exited, status = self.started.get(rank), self.exited.get(rank), self._statuses.get(rank)
         return RankSnapshot(
             rank=rank,
             state=_STATES[step],
@@ -71,9 +90,7 @@ class Board:
             started_at=started.time if started else None,
             ended_at=exited.time if exited else None,
             last_line=last_line,
+            ready=ready and step is Step.RUNNING,
+            status=status.status if status else "",
+            progress=self._progress.get(rank),
         )
-
-    def _publish(self, event: Event) -> None:
-        self._events.append(event)
-        for subscription in self._subscriptions:
-            subscription.publish(event)

@@ -18,6 +18,7 @@ from aelastic.conduct.prepare import RunSpec
 from aelastic.conduct.run import Run
 from aelastic.conduct.workload import ProgramWorkload
 from aelastic.decide.plan import plan_ranks
+from aelastic.decide.readiness import plan_health
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
 from aelastic.logs.specs import DefaultLogsSpecs
 from aelastic.std import Std
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from aelastic.logs.specs import LogsSpecs
     from aelastic.logs.subscription import Subscription
     from aelastic.numa import NumaOptions
+    from aelastic.readiness import Readiness
     from aelastic.results import RunProcsResult
 
 _LINES_WAITING = 10_000
@@ -61,6 +63,12 @@ class PContext(ABC):
         shutdown_timeout: seconds between ``death_sig`` and SIGKILL, on every path.
         drain_timeout: seconds that output may still come after its rank's exit, from what holds the stream open.
         failure_grace: seconds between the first failure and the stop of the others.
+        readiness: how a rank shows that it is ready: ``Notify()``, or a probe such as ``TcpProbe(8000)``; one for all
+            or by local rank. None: it is ready as soon as it is started.
+        ready_timeout: seconds that a rank may take to become ready; then it counts as hung. None: any time.
+        watchdog: seconds within which a rank that is ready must give a heartbeat (``aelastic.rank.heartbeat()`` or
+            ``WATCHDOG=1``), again and again, else it counts as hung. Where ``readiness`` is None, its first one makes
+            it ready. A rank that hangs is asked for its stacks, then told to end as by ``close``, and has failed.
         strip_escapes: show teed lines without escape sequences and control characters; None: where they are not
             shown by a terminal. Filtered logs are without, unless False; log files and ``logs()`` have every byte.
         containment: how far what a rank starts may go and still end with it: ``"group"``, not out of its process
@@ -88,6 +96,9 @@ class PContext(ABC):
         shutdown_timeout: float = 30.0,
         drain_timeout: float = 1.0,
         failure_grace: float = 0.0,
+        readiness: Readiness | Mapping[int, Readiness] | None = None,
+        ready_timeout: float | None = None,
+        watchdog: float | None = None,
         strip_escapes: bool | None = None,
         containment: Mode | None = None,
     ) -> None:
@@ -109,6 +120,7 @@ class PContext(ABC):
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
+            health=plan_health(readiness, ready_timeout, watchdog, self.nprocs),
             strip_escapes=strip_escapes,
             containment=_mode(containment),
         )
@@ -149,6 +161,17 @@ class PContext(ABC):
         await self._wait_for(run, run.finished, None if endless else timeout)
         return run.finished.result() if run.finished.done() else None
 
+    async def ready(self, timeout: float | None = None, rank: int | None = None) -> None:
+        """Wait until every rank, or ``rank``, has become ready, as ``readiness`` says. It may have ended since.
+
+        ``timeout`` is in seconds; None or negative waits as long as it takes. Neither its end nor cancelling stops a
+        rank.
+
+        Raises ``NotReadyError``, with its last lines, at once when a rank ends before it is ready; ``TimeoutError``,
+        which says what is missing; ``NotRunningError`` before ``start``.
+        """
+        await self._started_run().monitor.wait(self._check_rank(rank), timeout)
+
     async def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL; None: as constructed.
 
@@ -171,11 +194,7 @@ class PContext(ABC):
 
     def send_signal(self, sig: int, rank: int | None = None) -> None:
         """Send ``sig`` to ``rank`` and what it has started, or to every rank. This is no request to stop."""
-        run = self._started_run()
-        _signal("sig", sig)
-        if rank is not None and not 0 <= rank < self.nprocs:
-            raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
-        run.send_signal(sig, rank)
+        self._started_run().send_signal(_signal("sig", sig), self._check_rank(rank))
 
     def pids(self) -> dict[int, int]:
         """The pid of every rank that was started."""
@@ -240,6 +259,11 @@ class PContext(ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _check_rank(self, rank: int | None) -> int | None:
+        if rank is not None and not 0 <= rank < self.nprocs:
+            raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
+        return rank
 
     def _started_run(self) -> Run:
         if self._run is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aelastic.errors.report import Report
     from aelastic.logs.streams import Streams
 
-_STDERR_TAIL_LINES = 20
+_STDERR_TAIL_LINES, _STACKS_LINES = 20, 200
 
 
 class Findings:
@@ -82,19 +82,22 @@ class Findings:
         started, end = self._board.started[rank], self._gang.ends.get(rank)
         outcome = self.outcomes.get(rank)
         undelivered = outcome if isinstance(outcome, Undelivered) and end and end.exitcode == 0 else None
+        hang = self._gang.hangs.get(rank)
+        problem = hang.reason if hang else undelivered.problem if undelivered else ""
         not_read = Unreadable("the run was cut short before it was read")
         return Evidence(
             rank=rank,
             pid=started.pid,
             exitcode=end.exitcode if end else None,
-            collateral=end.collateral if end else True,
+            collateral=end.collateral if end else hang is None,
             started_at=started.time,
             ended_at=epoch + (end.at if end else at),
             error_file=_error_file(prepared, rank),
             report=self._reports.get(rank, not_read),
-            problem=undelivered.problem if undelivered else "",
-            traceback=undelivered.traceback if undelivered else "",
-            stderr_tail=self._streams.last_lines(rank, Std.ERR, _STDERR_TAIL_LINES),
+            problem=problem,
+            traceback=undelivered.traceback if undelivered and not hang else "",
+            stderr_tail=self._streams.last_lines(rank, Std.ERR, _STACKS_LINES if hang else _STDERR_TAIL_LINES),
+            failed_at=epoch + hang.at if hang else 0.0,
         )
 
 

@@ -16,6 +16,7 @@ from aelastic.decide.descriptors import Need
 from aelastic.logs.pipe import Pipe, open_ends
 from aelastic.process.forked import Sent, fork, fork_by_server, fork_need, server_need, set_preload, warn_of_threads
 from aelastic.process.launch import Command, launch, launch_need
+from aelastic.process.notify import open_sockets
 from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
@@ -162,7 +163,7 @@ class ForkWorkload(FunctionWorkload):
         warn_of_threads()
         token = new_token()
         value_end = self._values.open(rank, token)
-        ours = tuple(end for end in open_ends() if end != value_end)
+        ours = (*(end for end in open_ends() if end != value_end), *open_sockets())
         with _entry(rank, surroundings, value_end, token, tools) as entry:
             args = (replace(entry, close=ours), self._function, self._args[rank])
             process = fork(enter_and_run, args, on_exit, tools.clock)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
+    from aelastic.readiness import Readiness
 
 
 @overload
@@ -33,6 +34,9 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    readiness: Readiness | Mapping[int, Readiness] | None = ...,
+    ready_timeout: float | None = ...,
+    watchdog: float | None = ...,
     strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
     preload: Sequence[str] = ...,
@@ -56,6 +60,9 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    readiness: Readiness | Mapping[int, Readiness] | None = ...,
+    ready_timeout: float | None = ...,
+    watchdog: float | None = ...,
     strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
     preload: Sequence[str] = ...,
@@ -78,6 +85,9 @@ def start_processes(
     shutdown_timeout: float = 30.0,
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
+    readiness: Readiness | Mapping[int, Readiness] | None = None,
+    ready_timeout: float | None = None,
+    watchdog: float | None = None,
     strip_escapes: bool | None = None,
     containment: Mode | None = None,
     preload: Sequence[str] = (),
@@ -101,6 +111,9 @@ def start_processes(
         "shutdown_timeout": shutdown_timeout,
         "drain_timeout": drain_timeout,
         "failure_grace": failure_grace,
+        "readiness": readiness,
+        "ready_timeout": ready_timeout,
+        "watchdog": watchdog,
         "strip_escapes": strip_escapes,
         "containment": containment,
     }

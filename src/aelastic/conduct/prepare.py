@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.decide.readiness import HealthPlan
+from aelastic.errors.base import InvalidArgumentError
 from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.process.limits import check_descriptors, explain
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from aelastic.conduct.containment import Containment, Mode
+    from aelastic.conduct.readiness import Monitor
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
     from aelastic.logs.streams import Streams
@@ -33,6 +36,8 @@ logger = logging.getLogger("aelastic")
 _T = TypeVar("_T")
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+# What is said of this process alone: whether it outlives a run, of its own error file, to whom it speaks.
+_OUR_OWN = (DETACH, PRIVATE_LOGS, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class RunSpec:
     numa_options: NumaOptions | None = None
     strip_escapes: bool | None = None
     containment: Mode | None = None
+    health: HealthPlan = field(default_factory=HealthPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,10 @@ def _warn_of_ignored_children() -> None:
         )
 
 
-async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off_loop: OffLoop) -> Prepared:
-    """Ask the logs specs, check the ranks, and open ``streams``, if descriptors are left for all that is to come.
+async def prepare(
+    spec: RunSpec, streams: Streams, containment: Containment, monitor: Monitor, off_loop: OffLoop
+) -> Prepared:
+    """Ask the logs specs, check the ranks, and open ``streams`` and ``monitor``, if descriptors are left for all.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
@@ -90,7 +98,15 @@ async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off
     dest = await off_loop(partial(spec.logs_specs.reify, added))
     plans = plan_streams(dest, nprocs)
     check_ranks("envs after LogsSpecs.reify", added, nprocs)
-    envs = _environments(spec, added, dest, containment)
+    additions = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
+    told = await off_loop(partial(monitor.open, plans))
+    _check_additions(additions, told)
+    application = _inherited(spec)
+    outer = application.pop(MARKER, "")
+    ours = {rank: {**told.get(rank, {}), MARKER: containment.mark(rank, outer)} for rank in additions}
+    envs = {
+        rank: {**application, **env, **_identity(rank, env, nprocs), **ours[rank]} for rank, env in additions.items()
+    }
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
@@ -104,22 +120,27 @@ async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off
     return Prepared(dest, envs, cpus)
 
 
-def _environments(
-    spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations, containment: Containment
-) -> dict[int, dict[str, str]]:
-    application = {"PYTHONUNBUFFERED": "1", **os.environ}
-    application.pop(DETACH, None)  # that is said of this process, not of its ranks
-    application.pop(PRIVATE_LOGS, None)  # and that of its own error file
-    if not _are_private(spec):
-        application[PRIVATE_LOGS] = "0"
-    outer = application.pop(MARKER, "")
+def _inherited(spec: RunSpec) -> dict[str, str]:
+    """What a rank's environment has from this process's: all but what is said of this process alone."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _OUR_OWN}
+    return {"PYTHONUNBUFFERED": "1", **inherited, **({} if _are_private(spec) else {PRIVATE_LOGS: "0"})}
+
+
+def _check_additions(additions: Mapping[int, Mapping[str, str]], told: Mapping[int, Mapping[str, str]]) -> None:
+    """Nobody may want ``told`` to be different. A copy of what this process has is no wish."""
+    for rank, names in told.items():
+        for name in names:
+            if additions[rank].get(name, os.environ.get(name)) != os.environ.get(name):
+                raise InvalidArgumentError(f"envs[{rank}] sets {name}, which readiness= and watchdog= need")
+
+
+def _identity(rank: int, env: Mapping[str, str], nprocs: int) -> dict[str, str]:
+    """What ``aelastic.rank`` answers. An inherited ``RANK`` is not this rank's, but that of the application."""
     return {
-        plan.rank: {
-            **application,
-            **_addition(plan, added[plan.rank], dest),
-            MARKER: containment.mark(plan.rank, outer),
-        }
-        for plan in spec.ranks
+        "AELASTIC_RANK": env.get("RANK", str(rank)),
+        "AELASTIC_WORLD_SIZE": env.get("WORLD_SIZE", str(nprocs)),
+        "AELASTIC_LOCAL_RANK": str(rank),
+        "AELASTIC_LOCAL_WORLD_SIZE": str(nprocs),
     }
 
 

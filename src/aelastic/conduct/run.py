@@ -19,6 +19,7 @@ from aelastic.conduct.findings import Findings
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import Prepared, prepare
 from aelastic.conduct.ranks import Ranks
+from aelastic.conduct.readiness import Links, Monitor
 from aelastic.conduct.tasks import OwnTask
 from aelastic.conduct.workload import Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang
@@ -76,6 +77,7 @@ class Run:
         self.containment = Containment(spec.containment, self._executor, time.monotonic)
         self._findings = Findings(spec, self._gang, self._ranks, self.board, self.streams, self.containment)
         self._tools = Tools(self._spawn, self._executor, time.monotonic, self.containment)
+        self.monitor = Monitor(spec, Links(self.board, self.streams, self._gang, self._tools, self._mailbox.put))
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
@@ -116,8 +118,9 @@ class Run:
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
-        ranks = [plan.rank for plan in self.spec.ranks]
-        return {rank: self.board.snapshot(rank, self._gang.step(rank), self.streams.last_line(rank)) for rank in ranks}
+        step, line, ready = self._gang.step, self.streams.last_line, self.monitor.is_ready
+        ranks = range(len(self.spec.ranks))
+        return {rank: self.board.snapshot(rank, step(rank), line(rank), ready=ready(rank)) for rank in ranks}
 
     # The owner of the state
 
@@ -142,6 +145,7 @@ class Run:
             self._executor.shutdown(wait=False)
             return
         if error is None:
+            self.monitor.give_up()
             self.board.close(RunFinished(result, self._wall(time.monotonic())))
             self.finished.set_result(result)
         else:
@@ -150,7 +154,7 @@ class Run:
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
         try:
-            self.prepared = await prepare(self.spec, self.streams, self.containment, self._off_loop)
+            self.prepared = await prepare(self.spec, self.streams, self.containment, self.monitor, self._off_loop)
             self.containment.begin()
             for plan in self.spec.ranks:
                 await asyncio.sleep(0)
@@ -184,6 +188,7 @@ class Run:
         self._ranks.processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
+        self.monitor.began(rank, process, surroundings.env)
 
     def _exited(self, rank: int, exitcode: int, at: float) -> None:
         self._mailbox.put(partial(self._note_exit, rank, exitcode, at))
@@ -206,8 +211,9 @@ class Run:
         failed = exitcode != 0 or isinstance(self._findings.outcomes.get(rank), Undelivered)
         actions = self._gang.exited(rank, exitcode, at, failed=failed)
         collateral, pid = self._gang.ends[rank].collateral, self._ranks.processes[rank].pid
-        self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
+        self.monitor.ended(rank, exitcode, self._drains[-1])  # it may have said something before
+        self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         return actions
 
     async def _supervise(self) -> None:
@@ -253,6 +259,7 @@ class Run:
 
     async def _release(self) -> None:
         self.spec.workload.close()
+        await self.monitor.close()
         await self.containment.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
@@ -265,6 +272,7 @@ class Run:
 
     def _fail(self, error: BaseException) -> None:
         self.board.close(None)
+        self.monitor.give_up()
         for future in (self.started, self.finished):
             if not future.done() and not self.loop.is_closed():
                 future.set_exception(error)

@@ -1,7 +1,7 @@
 """The gang: all ranks succeed, or the first failure ends them all. Pure; time is an argument.
 
-Facts go in (``started``, ``exited``, ``stop_asked``, ``deadline``), actions come out (``Signal``, ``Finish``).
-A rank that was never started when the gang is told to stop is never started; nothing follows a ``Finish``.
+Facts go in (``started``, ``exited``, ``hung``, ``stop_asked``, ``deadline``), actions come out (``Signal``,
+``Finish``). A rank that was never started when the gang is told to stop is never started; nothing follows a ``Finish``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,31 @@ Action: TypeAlias = Signal | Finish
 
 
 @dataclass(frozen=True, slots=True)
+class Hang:
+    """A rank was found to hang at ``at``, for ``reason``, and is told to end at ``stop_at``."""
+
+    at: float
+    stop_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
-    """How a rank ended. ``collateral``: it had been asked to stop before. A rank may fail with exit code 0."""
+    """How a rank ended. ``collateral``: it had been asked to stop before. A rank may fail with exit code 0.
+
+    ``hung_at``: when it was found to hang, if it was; that is what it was asked to stop for, and no collateral.
+    """
 
     exitcode: int
     at: float
     collateral: bool
     failed: bool
+    hung_at: float | None = None
+
+    @property
+    def failed_at(self) -> float:
+        """When it failed, if it did."""
+        return self.at if self.hung_at is None else self.hung_at
 
     @property
     def is_cause(self) -> bool:
@@ -53,6 +71,7 @@ class Gang:
     def __init__(self, nprocs: int, *, death_sig: int, shutdown_timeout: float, failure_grace: float = 0.0) -> None:
         self.nprocs = nprocs
         self.ends: dict[int, End] = {}
+        self.hangs: dict[int, Hang] = {}
         self.stopping = False
         self.finished = False
         self._ladders: dict[int, Ladder] = {}
@@ -75,18 +94,28 @@ class Gang:
         ladder = self._ladders[rank]
         if rank in self.ends or self.finished:
             return []
-        asked_at = ladder.asked_at
+        asked_at, hang = ladder.asked_at, self.hangs.get(rank)
         ladder.gone()
         end = self.ends[rank] = End(
             exitcode,
             at,
-            collateral=asked_at is not None and at >= asked_at,
-            failed=exitcode != 0 if failed is None else failed,
+            collateral=hang is None and asked_at is not None and at >= asked_at,
+            failed=hang is not None or (exitcode != 0 if failed is None else failed),
+            hung_at=hang.at if hang else None,
         )
         if end.is_cause and not self.stopping:
-            stop_at = at + self._failure_grace
-            self._stop_at = stop_at if self._stop_at is None else min(self._stop_at, stop_at)
+            self._stop_others(at + self._failure_grace)
         return self._finish()
+
+    def hung(self, rank: int, reason: str, at: float, pause: float) -> list[Action]:
+        """``rank`` lives, but does not do what it should: a failure. It is told to end ``pause`` seconds later.
+
+        Until then it can be asked for its stacks. Changes nothing when the run is stopping, or the rank gone.
+        """
+        if not (self.stopping or self._ladders[rank].over or rank in self.hangs):
+            self.hangs[rank] = Hang(at, at + pause, reason)
+            self._stop_others(at + pause + self._failure_grace)
+        return []
 
     def stop_asked(self, at: float, death_sig: int | None = None, timeout: float | None = None) -> list[Action]:
         """Somebody wants the run to end; None means the signal and the grace that the gang was made with."""
@@ -97,12 +126,14 @@ class Gang:
 
     def deadline(self, at: float) -> list[Action]:
         """Time has come to ``at``."""
-        return self._signals({rank: ladder.expire(at) for rank, ladder in self._alive()}) + self._proceed(at)
+        expired = {rank: ladder.expire(at) for rank, ladder in self._alive()}
+        return self._signals(expired) + self._stop_hung(at) + self._proceed(at)
 
     @property
     def next_deadline(self) -> float | None:
         """When ``deadline`` must be called at the latest; None when only an exit or a request can change anything."""
         waiting = [ladder.deadline for _, ladder in self._alive()]
+        waiting += [self.hangs[rank].stop_at for rank, _ in self._hanging()]
         if self._is_launched and not (self.stopping or self.finished):
             waiting.append(self._stop_at)
         return min((at for at in waiting if at is not None), default=None)
@@ -110,7 +141,7 @@ class Gang:
     @property
     def first_failure(self) -> int | None:
         """The rank that failed first by itself."""
-        causes = [(end.at, rank) for rank, end in self.ends.items() if end.is_cause]
+        causes = [(end.failed_at, rank) for rank, end in self.ends.items() if end.is_cause]
         return min(causes, key=lambda cause: cause[0])[1] if causes else None
 
     @property
@@ -130,6 +161,18 @@ class Gang:
 
     def _alive(self) -> list[tuple[int, Ladder]]:
         return [(rank, ladder) for rank, ladder in self._ladders.items() if not ladder.over]
+
+    def _hanging(self) -> list[tuple[int, Ladder]]:
+        """The ranks that hang and have yet to be told to end."""
+        return [(rank, ladder) for rank, ladder in self._alive() if rank in self.hangs and ladder.step is Step.RUNNING]
+
+    def _stop_hung(self, at: float) -> list[Action]:
+        due = [(rank, ladder) for rank, ladder in self._hanging() if at >= self.hangs[rank].stop_at]
+        return self._signals({rank: ladder.ask(self._death_sig, at, self._shutdown_timeout) for rank, ladder in due})
+
+    def _stop_others(self, at: float) -> None:
+        """A failure ends the run at ``at``, if no other one does sooner."""
+        self._stop_at = at if self._stop_at is None else min(self._stop_at, at)
 
     def _proceed(self, at: float) -> list[Action]:
         """Stop the others when a failure's grace is over; finish when nobody is left."""

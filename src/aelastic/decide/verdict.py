@@ -12,7 +12,8 @@ from aelastic.errors.report import Report, Unreadable
 class Evidence:
     """What was seen of a failed rank. Times are in seconds since the epoch; ``exitcode`` None: it never ended.
 
-    ``problem``: what is wrong with a rank that exited with 0, and the ``traceback`` of the error that showed it.
+    ``problem``: what is wrong with a rank that exited with 0, and the ``traceback`` of the error that showed it; or why
+    a rank had failed, at ``failed_at``, before it ended.
     """
 
     rank: int
@@ -26,6 +27,7 @@ class Evidence:
     stderr_tail: str
     problem: str = ""
     traceback: str = ""
+    failed_at: float = 0.0
 
 
 def failure_of(seen: Evidence) -> ProcessFailure:
@@ -44,13 +46,16 @@ def failure_of(seen: Evidence) -> ProcessFailure:
         collateral=seen.collateral,
         exited_at=seen.ended_at,
         lifetime=seen.ended_at - seen.started_at,
+        failed_at=seen.failed_at,
         reason=_reason(seen),
     )
 
 
 def _reason(seen: Evidence) -> str:
     if seen.exitcode is None:
-        return "did not end even after SIGKILL"
+        return (
+            f"{seen.problem}; it did not end even after SIGKILL" if seen.problem else "did not end even after SIGKILL"
+        )
     reason = seen.problem or ProcessFailure(seen.rank, seen.pid, seen.exitcode).reason
     if seen.collateral:
         reason += " after it was told to stop"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aelastic.errors.child_failed import ChildFailedError
     from aelastic.errors.failure import ProcessFailure
     from aelastic.errors.handler import ErrorHandler, get_error_handler, record
+    from aelastic.errors.not_ready import NotReadyError
 
 __all__ = [
     "AelasticError",
@@ -24,6 +25,7 @@ __all__ = [
     "ErrorHandler",
     "InvalidArgumentError",
     "InvalidRanksError",
+    "NotReadyError",
     "NotRunningError",
     "ProcessFailure",
     "SignalException",
@@ -45,5 +47,6 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not in the list above
             "aelastic.errors.child_failed": ("ChildFailedError",),
             "aelastic.errors.failure": ("ProcessFailure",),
             "aelastic.errors.handler": ("ErrorHandler", "get_error_handler", "record"),
+            "aelastic.errors.not_ready": ("NotReadyError",),
         },
     )

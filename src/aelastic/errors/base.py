@@ -4,6 +4,7 @@ AelasticError
 ├── InvalidRanksError       (RuntimeError)  a mapping does not hold exactly the ranks 0..n-1
 ├── InvalidArgumentError    (ValueError)    an argument of one rank cannot be used
 ├── NotRunningError         (RuntimeError)  the context is not in the state that the call needs
+├── NotReadyError           (RuntimeError)  a rank ended before it was ready; carries its last lines
 └── ChildFailedError                        ranks failed; carries their failures
 
 SignalException stands apart, as in torch: it tells the main program that it was asked to end.

@@ -55,7 +55,7 @@ class ChildFailedError(AelasticError):
 
 
 def _order(failure: ProcessFailure) -> tuple[bool, float]:
-    return failure.collateral, failure.exited_at or failure.timestamp
+    return failure.collateral, failure.failed_at or failure.timestamp
 
 
 def _format_failure(index: int, rank: int, failure: ProcessFailure) -> str:

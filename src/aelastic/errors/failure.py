@@ -22,6 +22,7 @@ class ProcessFailure:
         stderr_tail: the last lines of its standard error, when that stream was captured; else empty.
         collateral: aelastic had signalled this rank before it ended, so it is not a cause.
         exited_at: when the exit was noticed, in seconds since the epoch, ordered as the exits were.
+        failed_at: when it failed: its exit, or before that its missed watchdog. Failures are ordered by it.
         lifetime: seconds from start to exit.
     """
 
@@ -37,9 +38,11 @@ class ProcessFailure:
     collateral: bool = False
     exited_at: float = 0.0
     lifetime: float = 0.0
+    failed_at: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", self.reason or self._describe_exit())
+        object.__setattr__(self, "failed_at", self.failed_at or self.exited_at)
+        object.__setattr__(self, "reason", self.reason or describe_exit(self.exitcode))
         object.__setattr__(self, "message", self.message or self._describe_exit_at_length())
 
     def signal_name(self) -> str:
@@ -53,11 +56,6 @@ class ProcessFailure:
         except (ValueError, OverflowError, OSError):
             return NOT_AVAILABLE
 
-    def _describe_exit(self) -> str:
-        if self.exitcode < 0:
-            return f"killed by {self.signal_name()}"
-        return f"exited with code {self.exitcode}"
-
     def _describe_exit_at_length(self) -> str:
         if self.exitcode < 0:
             return f"Signal {-self.exitcode} ({self.signal_name()}) received by PID {self.pid}"
@@ -65,6 +63,11 @@ class ProcessFailure:
             f"Exited with code {self.exitcode} and wrote no error file. "
             "Decorate the entry point with aelastic.errors.record to see its traceback here."
         )
+
+
+def describe_exit(exitcode: int) -> str:
+    """``"killed by SIGKILL"`` or ``"exited with code 1"``."""
+    return f"killed by {_signal_name(-exitcode)}" if exitcode < 0 else f"exited with code {exitcode}"
 
 
 def _signal_name(number: int) -> str:

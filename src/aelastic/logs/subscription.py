@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _T = TypeVar("_T")
+
+
+class Waiting(Protocol[_T]):
+    """A queue of what has yet to be consumed: a deque, or something that keeps less."""
+
+    def extend(self, items: Iterable[_T], /) -> None:
+        """Add ``items`` at the end."""
+
+    def popleft(self) -> _T:
+        """Take the first one away."""
+
+    def __len__(self) -> int: ...
 
 
 class Subscription(Generic[_T]):
@@ -16,13 +31,13 @@ class Subscription(Generic[_T]):
     Iteration ends when the source ends, or after ``close()``.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, waiting: Waiting[_T] | None = None) -> None:
         if capacity < 1:
             raise ValueError(f"capacity: expected at least 1, got {capacity}")
         self.capacity = capacity
         self.dropped = 0
         self.closed = False
-        self._waiting: deque[_T] = deque(maxlen=capacity)
+        self._waiting: Waiting[_T] = deque(maxlen=capacity) if waiting is None else waiting
         self._consumer: asyncio.Future[None] | None = None
 
     def publish(self, *items: _T, missed: int = 0) -> None:

@@ -78,6 +78,25 @@ class Family:
                 return
         os.killpg(self.pgid, sig)
 
+    def signal_member(self, pid: int, sig: int) -> bool:
+        """Send ``sig`` to the process ``pid`` alone, if it is of this session; whether it was sent."""
+        if os.getpid() != self._owner:
+            return False
+        try:
+            descriptor = os.pidfd_open(pid)  # whoever has this pid now cannot be mistaken for a later one
+        except (AttributeError, OSError):
+            return False
+        try:
+            if os.getsid(pid) != self.pgid:
+                return False
+            signal.pidfd_send_signal(descriptor, sig)
+        except OSError:  # it has ended
+            return False
+        else:
+            return True
+        finally:
+            os.close(descriptor)
+
     def _signal_leader(self, sig: int) -> None:
         """A fork leads its own group only a moment after it was made."""
         if self.pidfd is not None:

@@ -94,6 +94,12 @@ def is_detached(pid: int) -> bool | None:
     return _DETACHED.search(environ or b"") is not None
 
 
+def carriers(mark: str) -> Iterator[int]:
+    """The processes that carry ``mark``, a value of ``MARKER``, or one of a run inside it."""
+    needle = f"{MARKER}={mark}".encode()
+    return (pid for pid in _pids() if needle in (_environ(pid) or b""))
+
+
 def last_pid() -> int | None:
     """The pid that was given away last, as far as this system tells."""
     with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="utf-8") as file:

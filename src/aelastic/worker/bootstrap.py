@@ -41,6 +41,7 @@ def main(payload_end: int, value_end: int, cpus: set[int] | None) -> None:
 
     os.set_inheritable(payload_end, False)
     os.set_inheritable(value_end, False)
+    introduce()
     record(_receive_and_run)(payload_end, value_end)
 
 
@@ -58,6 +59,14 @@ def run_and_deliver(function: Callable[..., Any], args: Sequence[Any], value_end
     with open(value_end, "wb") as pipe:
         pickle.dump(value, pipe, protocol=pickle.HIGHEST_PROTOCOL)
         pipe.write(token)
+
+
+def introduce() -> None:
+    """Where the supervisor listens, tell it how to get at the stacks of this rank."""
+    if "NOTIFY_SOCKET" in os.environ:
+        from aelastic.rank import offer_stacks
+
+        offer_stacks()
 
 
 def is_importing_main() -> bool:

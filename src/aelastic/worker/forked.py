@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
-from aelastic.worker.bootstrap import run_and_deliver
+from aelastic.worker.bootstrap import introduce, run_and_deliver
 from aelastic.worker.redirects import flush_c_streams
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any
     os.environ.update(entry.env)
     if entry.cpus is not None:
         os.sched_setaffinity(0, entry.cpus)
+    introduce()
     try:
         record(run_and_deliver)(function, args, entry.value_end, entry.token)
     finally:
