@@ -144,13 +144,14 @@ class Containment:
             return None
         return guardian if guardian.leave(self._entries) else None
 
-    def drop(self) -> None:
-        """As ``settle`` and ``close``, where nobody can wait any more."""
-        self.release()
+    def drop(self) -> Guardian | None:
+        """As ``settle`` and ``close``, where nobody can wait for that; the guardian, if it ends."""
+        guardian = self.release()
         try:
             self._executor.submit(self._end_the_rest)
         except RuntimeError:  # the interpreter ends, and starts no thread any more
             self._end_the_rest()
+        return guardian
 
     def end_blocking(self) -> None:
         """As ``settle`` and ``close``, where no loop runs any more."""

@@ -136,13 +136,15 @@ class Run:
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
                 self._ranks.kill_the_rest()
-                self.containment.drop()
+                guardian = self.containment.drop()
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
                 raise
             logger.critical("run %r was broken off", self.spec.name, exc_info=True)
             self._executor.shutdown(wait=False)
+            if guardian is not None:
+                await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
             return
         if error is None:
             self.monitor.give_up()
