@@ -137,14 +137,14 @@ class Run:
             try:
                 self._ranks.kill_the_rest()
                 guardian = self.containment.drop()
+                if guardian is not None and isinstance(broken, Exception):
+                    await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
                 raise
             logger.critical("run %r was broken off", self.spec.name, exc_info=True)
             self._executor.shutdown(wait=False)
-            if guardian is not None:
-                await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
             return
         if error is None:
             self.monitor.give_up()
