@@ -41,7 +41,8 @@ async def main() -> None:
         fork = os.fork()
     if fork == 0:
         leave(sys.argv[2])
-    print("forked", fork, *kept[0].pids().values(), flush=True)
+    if sys.argv[2] == "stay":
+        print("forked", fork, *kept[0].pids().values(), flush=True)
     await asyncio.to_thread(os.waitpid, fork, 0)
     await kept[0].wait(0.05)
     print("alive", [is_alive(pid) for pid in kept[0].pids().values()], flush=True)

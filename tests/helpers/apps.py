@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-import aelastic
 from tests.helpers.ranks import CHILDREN
 
 if TYPE_CHECKING:
@@ -31,8 +30,13 @@ LOOPS = ("asyncio", "uvloop")
 
 _MARK = "AELASTIC_TEST_MARK"
 _ROOT = Path(__file__).parent.parent.parent
-_PATH = os.pathsep.join(map(str, (_ROOT, Path(aelastic.__file__).parent.parent, _ROOT / "tests" / "without_pidfds")))
 _NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited", "Exception ignored", "Event loop is")
+
+
+def python_path() -> str:
+    """What makes the tests importable, and whatever is importable here."""
+    ours = [_ROOT / "src", _ROOT, _ROOT / "tests" / "without_pidfds"]
+    return os.pathsep.join(filter(None, [*map(str, ours), os.environ.get("PYTHONPATH")]))
 
 
 def run_on(loop: str, main: Coroutine[Any, Any, None]) -> None:
@@ -94,7 +98,13 @@ class Application:
     """
 
     def __init__(
-        self, script: str, loop: str, *args: object, options: tuple[str, ...] = (), under: tuple[str, ...] = ()
+        self,
+        script: str,
+        loop: str,
+        *args: object,
+        options: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
+        own_session: bool = False,
     ) -> None:
         self._mark = secrets.token_hex(8)
         self._said = b""
@@ -105,7 +115,8 @@ class Application:
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": _PATH},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": python_path()},
+            start_new_session=own_session,
         )
         os.close(write_end)
 
@@ -150,12 +161,24 @@ class Application:
         deadline = time.monotonic() + patience
         while (members := self._members()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        return [_describe(pid) for pid in members]
+        return [describe(pid) for pid in members]
 
     def _members(self) -> list[int]:
-        """Whatever has our mark in its environment; a process that has ended has none."""
-        mark = f"{_MARK}={self._mark}".encode()
-        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+        return marked(_MARK, self._mark)
+
+
+def marked(variable: str, value: str) -> list[int]:
+    """The processes that were started with ``variable`` in their environment; one that has ended has none."""
+    mark = f"{variable}={value}".encode()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+
+
+def describe(pid: int) -> str:
+    """The process, for a message."""
+    try:
+        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
+    except OSError:
+        return f"{pid} (gone)"
 
 
 def _has(entry: Path, mark: bytes) -> bool:
@@ -163,10 +186,3 @@ def _has(entry: Path, mark: bytes) -> bool:
         return mark in (entry / "environ").read_bytes()
     except OSError:  # it has just ended
         return False
-
-
-def _describe(pid: int) -> str:
-    try:
-        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
-    except OSError:
-        return f"{pid} (gone)"

@@ -44,6 +44,13 @@ def _is_guardian(pid: str) -> bool:
     return False
 
 
+def guardian_of(pid: int, but: int = 0) -> int:
+    """The one that the process has, once it can be told by its command line."""
+    assert eventually(lambda: guardians_of(pid) not in ([], [but]))
+    (guardian,) = guardians_of(pid)
+    return guardian
+
+
 def eventually(condition: Callable[[], bool], patience: float = 10.0) -> bool:
     """Whether it comes true."""
     deadline = time.monotonic() + patience
@@ -55,7 +62,7 @@ def eventually(condition: Callable[[], bool], patience: float = 10.0) -> bool:
 @asynchronous
 async def test_one_guardian_serves_all_runs_of_a_loop_and_goes_with_the_last() -> None:
     async with shell(SLEEPING):
-        (first,) = guardians_of(os.getpid())
+        first = guardian_of(os.getpid())
         async with shell(SLEEPING):
             assert guardians_of(os.getpid()) == [first]
         assert guardians_of(os.getpid()) == [first]
@@ -73,7 +80,7 @@ async def test_runs_one_after_another_have_one_each() -> None:
 @asynchronous
 async def test_a_guardian_that_is_killed_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     async with shell(SLEEPING):
-        (first,) = guardians_of(os.getpid())
+        first = guardian_of(os.getpid())
         os.kill(first, signal.SIGKILL)
         while guardians_of(os.getpid()) in ([], [first]):  # noqa: ASYNC110 - the loop needs its turns
             await asyncio.sleep(0.001)
@@ -128,7 +135,7 @@ async def test_a_guardian_that_cannot_be_started_refuses_the_start(monkeypatch: 
 def test_nothing_outlives_the_application(loop: str, how: signal.Signals, tmp_path: Path) -> None:
     with Application("app_waits", loop, 30, tmp_path, READY, f"setsid {READY} & trap '' TERM; {READY}") as app:
         app.line("ready")
-        (guardian,) = guardians_of(app.process.pid)
+        guardian = guardian_of(app.process.pid)
         app.process.send_signal(how)
         app.ended()
         assert not app.survivors()
@@ -139,9 +146,9 @@ def test_nothing_outlives_the_application(loop: str, how: signal.Signals, tmp_pa
 def test_nothing_outlives_the_application_whose_guardian_was_replaced(loop: str, tmp_path: Path) -> None:
     with Application("app_waits", loop, 30, tmp_path, READY, READY) as app:
         app.line("ready")
-        (first,) = guardians_of(app.process.pid)
+        first = guardian_of(app.process.pid)
         os.kill(first, signal.SIGKILL)
-        assert eventually(lambda: guardians_of(app.process.pid) not in ([], [first]))
+        guardian_of(app.process.pid, but=first)
         app.process.kill()
         app.ended()
         assert not app.survivors()

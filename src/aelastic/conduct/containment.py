@@ -214,12 +214,12 @@ def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
                 return True
             if last is None or not pid < last <= pid + _FEW:
                 return False
-            children = [one for one in range(pid + 1, last + 1) if quarry.is_meant(one)]
-            if not children:
-                return True
-            for child in children:
+            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1)}
+            if any(look.starting for look in looks.values()):
+                return False
+            for child in [one for one, look in looks.items() if look.rank is not None]:
                 group.adopt(child)
-            pid = last
+            pid = last  # what is gone by now may have started something: look until there is nothing new
     except OSError as error:
         logger.debug("process %d could not be put into its control group: %s", pid, error)
     return False

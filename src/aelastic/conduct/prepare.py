@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.process.limits import check_descriptors, explain
 from aelastic.process.marker import DETACH, MARKER
@@ -48,6 +49,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    strip_escapes: bool | None = None
     containment: Mode | None = None
 
 
@@ -56,7 +58,7 @@ class Prepared:
     """Where the logs go, the whole environment of each rank, and its cpus if it is bound."""
 
     dest: Destinations = field(default_factory=LogsDest)
-    envs: dict[int, dict[str, str]] = field(default_factory=dict)
+    envs: dict[int, dict[str, str]] = field(default_factory=dict, repr=False)
     cpus: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
@@ -98,7 +100,7 @@ async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off
     needed = peak(plans, [path for path, _ in filters.values()], needs)
     await off_loop(partial(check_descriptors, needed))
     await off_loop(partial(containment.open, envs))
-    await _open(streams, plans, filters)
+    await _open(streams, plans, filters, spec)
     return Prepared(dest, envs, cpus)
 
 
@@ -107,6 +109,9 @@ def _environments(
 ) -> dict[int, dict[str, str]]:
     application = {"PYTHONUNBUFFERED": "1", **os.environ}
     application.pop(DETACH, None)  # that is said of this process, not of its ranks
+    application.pop(PRIVATE_LOGS, None)  # and that of its own error file
+    if not _are_private(spec):
+        application[PRIVATE_LOGS] = "0"
     outer = application.pop(MARKER, "")
     return {
         plan.rank: {
@@ -133,11 +138,16 @@ def _filters(spec: RunSpec, dest: Destinations) -> dict[Std, tuple[str, tuple[st
 
 
 async def _open(
-    streams: Streams, plans: tuple[StreamPlan, ...], filters: Mapping[Std, tuple[str, tuple[str, ...]]]
+    streams: Streams, plans: tuple[StreamPlan, ...], filters: Mapping[Std, tuple[str, tuple[str, ...]]], spec: RunSpec
 ) -> None:
     try:
-        await streams.open(plans, filters)
+        await streams.open(plans, filters, strip_escapes=spec.strip_escapes, private=_are_private(spec))
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
         text = f"{whose}: the output cannot be captured: {explain(error)}"
         raise OSError(error.errno, text, error.filename) from error
+
+
+def _are_private(spec: RunSpec) -> bool:
+    """Whether the logs are for their owner alone; a ``LogsSpecs`` written for torch has no opinion."""
+    return bool(getattr(spec.logs_specs, "private", True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aelastic.process.launch import Command, launch, launch_need
@@ -44,7 +44,7 @@ class Surroundings:
     ``cpus`` None: wherever this process may run.
     """
 
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     stdout: int | None
     stderr: int | None
     cpus: frozenset[int] | None = None

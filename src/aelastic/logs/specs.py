@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -42,6 +43,9 @@ class LogsSpecs(ABC):
         local_ranks_filter: the ranks that may write to the console; None for all.
     """
 
+    private: bool = True
+    """Log files and error files that are made are open to their owner alone; False: the umask decides."""
+
     def __init__(
         self,
         log_dir: str | None = None,
@@ -76,7 +80,11 @@ class DefaultLogsSpecs(LogsSpecs):
     ``run_id`` and ``n`` come from ``TORCHELASTIC_RUN_ID`` (``none``) and ``TORCHELASTIC_RESTART_COUNT`` (``0``) of
     rank 0's environment. Without ``log_dir`` a temporary directory ``aelastic_<random>`` is used; of what was made
     there, empty directories are removed when the run is over. ``os.devnull`` as ``log_dir``: no files at all, the
-    output stays on the console. Directories made here are open to their owner alone.
+    output stays on the console.
+
+    Args:
+        private: directories made here, log files and error files are open to their owner alone (0700 and 0600);
+            False: the umask decides, as everywhere else. What exists already keeps its mode.
 
     Raises ``NotADirectoryError`` when ``log_dir`` is a file.
     """
@@ -87,6 +95,8 @@ class DefaultLogsSpecs(LogsSpecs):
         redirects: Std | Mapping[int, Std] = Std.NONE,
         tee: Std | Mapping[int, Std] = Std.NONE,
         local_ranks_filter: set[int] | None = None,
+        *,
+        private: bool = True,
     ) -> None:
         self._temporary = not log_dir
         if not log_dir:
@@ -96,11 +106,12 @@ class DefaultLogsSpecs(LogsSpecs):
             raise NotADirectoryError(f"log_dir: {log_dir} is a file")
         super().__init__(root, redirects, tee, local_ranks_filter)
         self._run_log_dir: str | None = None
+        self.private = private
 
     def __repr__(self) -> str:
         return (
             f"DefaultLogsSpecs(root_log_dir={self._root_log_dir}, redirects={self._redirects}, "
-            f"tee={self._tee}, local_ranks_filter={self._local_ranks_filter})"
+            f"tee={self._tee}, local_ranks_filter={self._local_ranks_filter}, private={self.private})"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -109,7 +120,7 @@ class DefaultLogsSpecs(LogsSpecs):
     __hash__ = None  # type: ignore[assignment]  # as torch's: compared by value
 
     def _key(self) -> tuple[object, ...]:
-        return self._root_log_dir, self._redirects, self._tee, self._local_ranks_filter
+        return self._root_log_dir, self._redirects, self._tee, self._local_ranks_filter, self.private
 
     @property
     def root_log_dir(self) -> str:
@@ -144,21 +155,41 @@ class DefaultLogsSpecs(LogsSpecs):
                 logger.debug("kept %s", directory)
 
     def _make_attempt_dir(self, env: Mapping[str, str]) -> str:
-        os.makedirs(self.root_log_dir, mode=0o700, exist_ok=True)
-        if self._run_log_dir is None:
-            run_id = _file_name(env.get("TORCHELASTIC_RUN_ID", "none"))
-            self._run_log_dir = tempfile.mkdtemp(prefix=f"{run_id}_", dir=self.root_log_dir)
-            logger.info("log directory: %s", self._run_log_dir)
-        os.makedirs(self._run_log_dir, mode=0o700, exist_ok=True)  # release() may have removed it
+        run = self._run_log_dir or self._make_run_dir(_file_name(env.get("TORCHELASTIC_RUN_ID", "none")))
+        self._make_dir(run)  # release() may have removed it
         count = _file_name(env.get("TORCHELASTIC_RESTART_COUNT", "0"))
-        attempt = os.path.join(self._run_log_dir, f"attempt_{count}")
+        attempt = os.path.join(run, f"attempt_{count}")
         shutil.rmtree(attempt, ignore_errors=True)
-        os.makedirs(attempt, mode=0o700)
+        os.mkdir(attempt, self._mode)
         return attempt
 
-    @staticmethod
-    def _add_rank(dest: LogsDest, rank: int, directory: str, redirects: Std, tee: Std) -> None:
-        os.mkdir(directory, mode=0o700)
+    def _make_run_dir(self, run_id: str) -> str:
+        self._make_dir(self.root_log_dir)
+        while self._run_log_dir is None:
+            path = os.path.join(self.root_log_dir, f"{run_id}_{secrets.token_hex(4)}")
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, self._mode)
+                self._run_log_dir = path
+        logger.info("log directory: %s", self._run_log_dir)
+        return self._run_log_dir
+
+    def _make_dir(self, path: str) -> None:
+        """Make ``path`` and what is missing above it. (``os.makedirs`` leaves the modes of those to the umask.)"""
+        if os.path.isdir(path):
+            return
+        self._make_dir(os.path.dirname(path))
+        try:
+            os.mkdir(path, self._mode)
+        except FileExistsError:
+            if not os.path.isdir(path):  # else another run has just made it
+                raise
+
+    @property
+    def _mode(self) -> int:
+        return 0o700 if self.private else 0o777
+
+    def _add_rank(self, dest: LogsDest, rank: int, directory: str, redirects: Std, tee: Std) -> None:
+        os.mkdir(directory, self._mode)
         tables = (
             (Std.OUT, "stdout.log", dest.stdouts, dest.tee_stdouts),
             (Std.ERR, "stderr.log", dest.stderrs, dest.tee_stderrs),

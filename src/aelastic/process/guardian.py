@@ -115,6 +115,7 @@ class Guardian:
     def _start(self) -> None:
         read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
+        self._tell_everything()  # so that it knows from its first moment; a pipe takes thousands of entries
         command = Command(("/bin/sh", "-c", _SCRIPT, "aelastic-guardian", *_aftermath()), {}, stdin=read_end)
         try:
             self._process = launch_by_popen(command, self._has_ended, self._clock)
@@ -150,6 +151,9 @@ class Guardian:
             self._start()
         except OSError as error:
             logger.error("no other guardian can be started: %s", error)
+        self._tell_everything()
+
+    def _tell_everything(self) -> None:
         for entry in self._entries:
             self._tell(f"+ {entry}")
 

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -37,7 +37,7 @@ class Command:
     """
 
     argv: tuple[str, ...]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     stdout: int | None = subprocess.DEVNULL
     stderr: int | None = subprocess.DEVNULL
     stdin: int | None = subprocess.DEVNULL

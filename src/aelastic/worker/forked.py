@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
@@ -29,7 +29,7 @@ class Entry:
     ``guardian_end`` takes the word that the rank is there, ``members_file`` its pid, before any other code runs.
     """
 
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     stdout: int | None
     stderr: int | None
     value_end: int
@@ -43,6 +43,7 @@ class Entry:
 def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     """Become a rank, then run ``function`` and deliver its value."""
     _reset_signals()
+    _forget_executors()
     os.setsid()
     _enrol(entry)
     _replace_streams(entry)
@@ -75,7 +76,7 @@ def _enrol(entry: Entry) -> None:
             os.write(entry.guardian_end, f"+ g{os.getpid()}\n".encode())
         os.close(entry.guardian_end)
     if entry.members_file is not None:
-        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="ascii") as members:
+        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="utf-8") as members:
             members.write("0")
 
 
@@ -87,6 +88,13 @@ def _reset_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _forget_executors() -> None:
+    """Wait for no thread of the application's at the end: none is here, but one of them may be who has forked us."""
+    executors = sys.modules.get("concurrent.futures.thread")
+    if executors is not None:
+        executors._threads_queues.clear()
 
 
 def _replace_streams(entry: Entry) -> None:
