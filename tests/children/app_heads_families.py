@@ -23,7 +23,7 @@ PARTS = ("sleeps", "is deaf", "is stuck", "sleeps")
 
 async def families_of(ctx: aelastic.PContext) -> list[str]:
     """The pids that each rank has said."""
-    lines = [await line_of(ctx, "family", rank) for rank in range(ctx.nprocs)]
+    lines = [await line_of(ctx, "family ", rank) for rank in range(ctx.nprocs)]
     return [pid for line in lines for pid in line.text.split()[1:]]
 
 

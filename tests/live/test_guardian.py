@@ -18,6 +18,7 @@ from aelastic.process import guardian as guardian_module
 from aelastic.process.guardian import Guardian
 from tests.helpers.apps import LOOPS, Application, has_ended
 from tests.helpers.ranks import CHILDREN, shell, wait_until_gone
+from tests.without_pidfds.sitecustomize import PIDFDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,7 @@ def test_a_fork_of_the_application_does_not_keep_the_ranks_alive(loop: str) -> N
         assert not has_ended(fork, patience=0)
 
 
-@pytest.mark.parametrize("means", ["group", "pidfd", "none"])
+@pytest.mark.parametrize("means", ["group", "pidfd", "none"] if PIDFDS else ["none"])
 def test_an_id_that_was_given_to_somebody_else_is_not_signalled(means: str) -> None:
     own_ids = ["unshare", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*own_ids, "true"], check=False, capture_output=True).returncode:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aelastic.process.blocking import wait_for_ends
 from tests.helpers.apps import LOOPS, Application
 
 if TYPE_CHECKING:
@@ -116,3 +120,27 @@ def test_children_that_we_did_not_start_are_neither_reaped_nor_signalled(
     assert report["pid"] == 1
     expected = NORMAL | {"orphans": ["S", "Z"]}  # one sleeps, one has ended and waits for who reaps it
     assert {what: report[what] for what in expected} == expected
+
+
+def refuse(*_: object) -> int:
+    """As a sandbox does."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("pidfds", [True, False])
+def test_where_no_loop_runs_ends_are_waited_for_as_well(pidfds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not pidfds:
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    with (
+        subprocess.Popen(["/bin/sh", "-c", "read line; exit 3"], stdin=subprocess.PIPE) as first,
+        subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as second,
+    ):
+        assert first.stdin is not None
+        assert second.stdin is not None
+        pids = {1: first.pid, 2: second.pid}
+        assert wait_for_ends(pids, 0.02) == {}
+        threading.Timer(0.1, first.stdin.close).start()
+        assert wait_for_ends(pids, 60) == {1: 3}
+        second.stdin.close()
+        assert wait_for_ends({2: second.pid}, 60) == {2: 0}
+        assert wait_for_ends({2: second.pid}, 60) == {2: 255}, "reaped before"

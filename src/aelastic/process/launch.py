@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         """There is nothing left to watch the process with: it goes."""
         if self._watch is not None:
             self._watch.close()
-        self.family.sweep()
+        self.family.signal(signal.SIGKILL)
         self.family.close()
         wait_for_ends({0: self.pid}, _LONGEST_REAPING)
         cast("asyncio.SubprocessTransport", self._transport).close()
