@@ -115,7 +115,17 @@ def _causes(ended: Ended, reason: str) -> dict[int, ProcessFailure]:
     known = ended.result.failures
     if ended.result.abandoned:
         return known | {rank: replace(known[rank], collateral=False) for rank in ended.result.abandoned}
-    return {
-        rank: ProcessFailure(rank, seen.pid or 0, seen.exitcode or 0, reason=reason, exited_at=ended.ended_at)
-        for rank, seen in ended.snapshots.items()
-    }
+    return {rank: _too_often(rank, seen, reason, ended.ended_at) for rank, seen in ended.snapshots.items()}
+
+
+def _too_often(rank: int, seen: RankSnapshot, reason: str, at: float) -> ProcessFailure:
+    """The failure of a rank that has ended well."""
+    return ProcessFailure(
+        local_rank=rank,
+        pid=seen.pid or 0,
+        exitcode=seen.exitcode or 0,
+        message=reason,
+        timestamp=int(at),
+        reason="exited with code 0 once too often",
+        exited_at=at,
+    )
