@@ -9,7 +9,6 @@ from aelastic.decide.restarts import Outcome, RestartPolicy
 from tests.helpers.worlds import World
 
 if TYPE_CHECKING:
-
     from aelastic.decide.supervision import Strategy
 
 INTERLEAVINGS = 10_000
