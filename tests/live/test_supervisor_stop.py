@@ -248,7 +248,8 @@ def test_ranks_end_with_their_application(ending: str, loop: str, tmp_path: Path
         ended = app.ended()
         assert app.survivors() == []
     assert_saved(tmp_path, 0, 1)
-    assert ended.noise in ([], ["KeyboardInterrupt"]) or "KeyboardInterrupt" in ended.err
+    if ending == "returns":
+        assert ended.noise == []
 
 
 @each_loop
@@ -257,13 +258,4 @@ def test_deaf_ranks_end_with_their_application(ending: str, loop: str, tmp_path:
     with Application("app_supervises", loop, ending, 0.1, tmp_path, DEAF, DEAF) as app:
         app.line("ready")
         app.ended()
-        assert app.survivors() == []
-
-
-@each_loop
-def test_giving_up_is_an_exit_status(loop: str, tmp_path: Path) -> None:
-    with Application("app_gives_up", loop) as app:
-        ended = app.ended()
-        assert ended.code == 1
-        assert "w FAILED" in ended.err
         assert app.survivors() == []
