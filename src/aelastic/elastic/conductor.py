@@ -16,9 +16,9 @@ from aelastic.conduct.event_log import log_event
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import Shared, file_threads
 from aelastic.conduct.tasks import OwnTask
-from aelastic.decide.restarts import End, Outcome
+from aelastic.decide.restarts import Outcome
 from aelastic.decide.supervision import GiveUp, Restarting, Start, Stop
-from aelastic.elastic.attempts import Attempts, Ended, end_of, not_started
+from aelastic.elastic.attempts import Attempts, Ended, end_of, end_of_start, not_started
 from aelastic.elastic.fleet import Fleet
 from aelastic.errors.base import AelasticError, InvalidArgumentError, NotRunningError
 from aelastic.events import GaveUp, RankRestarting, RankSnapshot, RankState, RunFinished
@@ -198,12 +198,11 @@ class Conductor:
             result = finished.result()
             self._remember(instance, result, at, started=True)
             end = end_of(result, at - instance.began)
-        elif isinstance(error, NotRunningError):
-            end = End(Outcome.STOPPED, 0.0, str(error))
         elif isinstance(error, Exception) and instance.run.started.exception() is not None:
-            self._error = error
-            self._remember(instance, not_started(instance.ranks, error, self._wall(at)), at, started=False)
-            end = End(Outcome.NOT_STARTED, 0.0, f"could not be started: {error}")
+            end = end_of_start(error, instance.snapshot().values())
+            if end.outcome is not Outcome.STOPPED:
+                self._error = error
+                self._remember(instance, not_started(instance.ranks, error, self._wall(at)), at, started=False)
         else:
             raise AelasticError(f"a run of {self.name!r} was broken off") from error
         return self._supervision.ended(instance.unit, instance.number, at, end)
