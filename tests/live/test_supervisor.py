@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import aelastic
 from aelastic.conduct.run import Run
 from aelastic.elastic.options import RunOptions
 from tests.helpers import functions
+from tests.helpers.apps import reaped
 from tests.helpers.ranks import is_alive, redirected
 from tests.helpers.supervisors import (
     AT_ONCE,
@@ -474,3 +476,27 @@ async def test_before_the_start_there_is_nothing_to_see() -> None:
     supervisor.request_stop()
     with pytest.raises(aelastic.NotRunningError, match="was told to stop before"):
         await supervisor.start()
+
+
+@pytest.mark.parametrize("where", ["aelastic.decide.gang.Gang.exited", "aelastic.decide.supervision.Supervision.ended"])
+async def test_a_fault_of_ours_ends_everything_and_is_told(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a fault of ours")
+
+    supervisor = await one_for_one(STAYS, STAYS).start()
+    pids = supervisor.pids()
+    monkeypatch.setattr(where, fault)
+    supervisor.send_signal(signal.SIGKILL, 0)
+    with pytest.raises((aelastic.AelasticError, ZeroDivisionError)):
+        await supervisor.wait()
+    assert "the supervisor of 'w' was broken off" in caplog.text
+    assert supervisor.result is None
+    for pid in pids.values():
+        assert await reaped(pid)
+    with pytest.raises(aelastic.NotRunningError):
+        await supervisor.restart(0)
+    await supervisor.close()
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)

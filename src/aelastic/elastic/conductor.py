@@ -56,7 +56,7 @@ class Conductor:
         self.started: asyncio.Future[None] = self.loop.create_future()
         self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
         self.fleet = Fleet(self._publish, lines)
-        self._blueprint = blueprint
+        self.blueprint = self._latest = blueprint  # what holds now, and what was last asked for
         self._supervision = supervision
         self._story = story
         self._lines = lines
@@ -86,7 +86,7 @@ class Conductor:
 
     def restart(self, rank: int | None) -> asyncio.Future[None]:
         """``rank``, or everybody, is to be started afresh."""
-        unit = None if rank is None else self._blueprint.unit_of(rank)
+        unit = None if rank is None else self.blueprint.unit_of(rank)
         return self._ask(partial(self._supervision.restart_asked, unit), rank)
 
     def start_rank(self, rank: int) -> asyncio.Future[None]:
@@ -98,10 +98,12 @@ class Conductor:
         return self._ask(partial(self._supervision.stop_asked, rank), rank)
 
     def scale(self, count: int, args: Args, envs: Envs) -> asyncio.Future[None]:
-        """There are to be ``count`` ranks."""
+        """There are to be ``count`` ranks. Raises what is wrong with ``args`` and ``envs``, for new ones."""
+
+        self._latest = wanted = self._latest.scaled(count, args, envs)
 
         def fact(at: float) -> list[Action]:
-            self._blueprint.scale(count, args, envs)
+            self.blueprint = wanted
             return self._supervision.scale_asked(count, at)
 
         return self._ask(fact, None)
@@ -180,7 +182,7 @@ class Conductor:
 
     def _start(self, unit: int, number: int) -> None:
         self._restarts += number > 0
-        instance = self.fleet.start(unit, number, self._blueprint.spec(unit, number, self._shared))
+        instance = self.fleet.start(unit, number, self.blueprint.spec(unit, number, self._shared))
         instance.run.started.add_done_callback(partial(self._told_started, instance))
         instance.run.finished.add_done_callback(partial(self._told_finished, instance))
 
@@ -242,7 +244,7 @@ class Conductor:
         try:
             self._check(rank)
             actions = fact(at)
-        except (ValueError, RuntimeError) as error:  # a rank that is not there, arguments that cannot be used
+        except AelasticError as error:
             if not answer.done():
                 answer.set_exception(error)
             return []
@@ -254,9 +256,9 @@ class Conductor:
             raise self._too_late()
         if rank is None:
             return
-        if not 0 <= rank < self._blueprint.nprocs:
-            raise InvalidArgumentError(f"rank: expected 0 to {self._blueprint.nprocs - 1}, got {rank!r}")
-        if self._supervision.is_lost(self._blueprint.unit_of(rank)):
+        if not 0 <= rank < self.blueprint.nprocs:
+            raise InvalidArgumentError(f"rank: expected 0 to {self.blueprint.nprocs - 1}, got {rank!r}")
+        if self._supervision.is_lost(self.blueprint.unit_of(rank)):
             raise NotRunningError(f"rank {rank} did not end even after SIGKILL; it cannot be started again")
 
     def _too_late(self) -> NotRunningError:
@@ -276,7 +278,7 @@ class Conductor:
     def _is_settled(self, rank: int | None) -> bool:
         if rank is None:
             return self._supervision.all_settled
-        return self._supervision.is_settled(self._blueprint.unit_of(rank))
+        return self._supervision.is_settled(self.blueprint.unit_of(rank))
 
     # What is told
 
@@ -286,7 +288,7 @@ class Conductor:
 
     def _tell_of_restart(self, action: Restarting) -> None:
         at = self._wall(time.monotonic())
-        for rank in self._blueprint.ranks_of(action.unit):
+        for rank in self.blueprint.ranks_of(action.unit):
             self._publish(RankRestarting(rank, action.number, action.delay, action.reason, at))
 
     def _tell_of_giving_up(self, action: GiveUp) -> None:
@@ -300,7 +302,7 @@ class Conductor:
         instance, last = self.fleet.instances.get(unit), self._attempts.last.get(unit)
         if instance is not None:
             return instance.snapshot()
-        ranks = self._blueprint.ranks_of(unit)
+        ranks = self.blueprint.ranks_of(unit)
         if last is None:
             return {rank: RankSnapshot(rank, RankState.PENDING, None, None, None, None, "") for rank in ranks}
         if self._supervision.is_waiting(unit):
@@ -310,7 +312,7 @@ class Conductor:
     # The end
 
     async def _conclude(self) -> RunProcsResult:
-        release = getattr(self._blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
+        release = getattr(self.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
             try:
                 await self.loop.run_in_executor(self._shared.executor, release)
