@@ -312,20 +312,23 @@ async def test_the_events_of_a_gang_name_the_attempt() -> None:
 
 
 async def test_the_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "aelastic.events"):
-        await result_of(one_for_one("exit 3", restart=aelastic.RestartPolicy(max_restarts=1, backoff=0)))
+    supervisor = supervised("exit 3", "exit 3", restart=aelastic.RestartPolicy(max_restarts=1, backoff=0))
+    events = supervisor.events()
+    with caplog.at_level(logging.INFO, "aelastic"):
+        await result_of(supervisor)
+    told = [event async for event in events]
     records = [record for record in caplog.records if record.name == "aelastic.events"]
-    assert [record.levelname for record in records] == [
-        "INFO",
-        "WARNING",
-        "WARNING",
-        "INFO",
-        "WARNING",
-        "ERROR",
-        "WARNING",
+    assert [record.getMessage() for record in records] == list(map(str, told))
+    assert [vars(record)["aelastic"] for record in records] == [event.to_dict() for event in told]
+    assert {record.levelno for record in records} == {logging.INFO}
+
+
+async def test_restarts_and_giving_up_are_heard_of_without_a_subscription(caplog: pytest.LogCaptureFixture) -> None:
+    await result_of(supervised("exit 3", "exec sleep 600", restart=aelastic.RestartPolicy(max_restarts=1, backoff=0)))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "every rank starts again in 0 s: rank 0 exited with code 3"),
+        ("ERROR", "gave up restarting 'w': rank 0 exited with code 3, and the one restart allowed was used up"),
     ]
-    assert records[2].getMessage() == "rank 0 restarts at once (attempt 1): rank 0 exited with code 3"
-    assert getattr(records[2], "aelastic")["event"] == "rank_restarting"  # noqa: B009 - extra= has put it there
 
 
 async def test_lines_of_all_attempts(tmp_path: Path) -> None:

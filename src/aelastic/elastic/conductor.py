@@ -284,15 +284,18 @@ class Conductor:
 
     def _publish(self, event: Event) -> None:
         self._story.publish(event)
-        log_event(event, _event_logger)
+        log_event(event, _event_logger, logging.INFO)
 
     def _tell_of_restart(self, action: Restarting) -> None:
-        at = self._wall(time.monotonic())
-        for rank in self.blueprint.ranks_of(action.unit):
+        at, ranks = self._wall(time.monotonic()), self.blueprint.ranks_of(action.unit)
+        who = "every rank" if len(ranks) > 1 else f"rank {ranks[0]}"
+        logger.warning("%s starts again in %.3g s: %s", who, action.delay, action.reason)
+        for rank in ranks:
             self._publish(RankRestarting(rank, action.number, action.delay, action.reason, at))
 
     def _tell_of_giving_up(self, action: GiveUp) -> None:
         self._attempts.blame(action.unit, action.reason)
+        logger.error("gave up restarting %r: %s", self.name, action.reason)
         last = self._attempts.last[action.unit]
         self._error = None if last.started else self._error
         cause = last.result.first_failure

@@ -232,7 +232,7 @@ class Supervisor:
         """An async iterator over everything that happens to the ranks, until the end; at any time, by anybody.
 
         It begins with the first event (with the last 10 000, after very many). Asked for before the start, it misses
-        nothing. The same events are logged by the logger ``"aelastic.events"``, see ``log_event``.
+        nothing. The logger ``"aelastic.events"`` has them all, as information.
         """
         return self._story.subscribe()
 
