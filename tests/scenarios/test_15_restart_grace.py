@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
-GRACE = 0.6
+GRACE = 1.5
 NEEDED = "0.4"
 FAILING, SAVING, DEAF = 0, 1, 2
 DELAY = 5.0  # of a signal, on a machine that is busy
+EARLY = 0.1  # by which the log may have heard of the first one too late
 
 
 def ranks(tmp_path: Path, strategy: Strategy) -> aelastic.Supervisor:
@@ -88,7 +89,7 @@ async def test_the_grace_is_the_same(
         assert (tmp_path / "checkpoint").read_text() == "complete"
         assert times(caplog, signal.SIGKILL, SAVING) == []
         asked, killed = times(caplog, signal.SIGTERM, DEAF)[0], times(caplog, signal.SIGKILL, DEAF)[0]
-        assert GRACE <= killed - asked + 0.001 < GRACE + DELAY
+        assert GRACE - EARLY < killed - asked < GRACE + DELAY
         await supervisor.close(signal.SIGKILL)
 
 
