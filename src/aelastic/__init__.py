@@ -8,8 +8,11 @@ from aelastic.lazy import lazily
 
 if TYPE_CHECKING:
     from aelastic.conduct.context import MultiprocessContext, PContext, SubprocessContext
+    from aelastic.conduct.event_log import log_event, log_events
     from aelastic.conduct.launch import start_processes
     from aelastic.conduct.signals import handle_signals
+    from aelastic.decide.restarts import RestartPolicy
+    from aelastic.elastic.supervisor import Supervisor
     from aelastic.errors import (
         AelasticError,
         ChildFailedError,
@@ -25,11 +28,13 @@ if TYPE_CHECKING:
     )
     from aelastic.events import (
         Event,
+        GaveUp,
         LogLine,
         RankExited,
         RankHung,
         RankProgress,
         RankReady,
+        RankRestarting,
         RankSnapshot,
         RankStarted,
         RankState,
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
     from aelastic.logs.tail import TailLog
     from aelastic.numa import AffinityMode, NumaOptions
     from aelastic.readiness import ExecProbe, HttpProbe, LogProbe, Notify, Readiness, TcpProbe
-    from aelastic.results import RunProcsResult
+    from aelastic.results import Attempt, RunProcsResult
     from aelastic.std import Std, to_map
     from aelastic.worker.redirects import redirect, redirect_stderr, redirect_stdout
 
@@ -49,8 +54,11 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "aelastic.conduct.context": ("MultiprocessContext", "PContext", "SubprocessContext"),
+    "aelastic.conduct.event_log": ("log_event", "log_events"),
     "aelastic.conduct.launch": ("start_processes",),
     "aelastic.conduct.signals": ("handle_signals",),
+    "aelastic.decide.restarts": ("RestartPolicy",),
+    "aelastic.elastic.supervisor": ("Supervisor",),
     "aelastic.errors": (
         "AelasticError",
         "ChildFailedError",
@@ -66,11 +74,13 @@ _NAMES = {
     ),
     "aelastic.events": (
         "Event",
+        "GaveUp",
         "LogLine",
         "RankExited",
         "RankHung",
         "RankProgress",
         "RankReady",
+        "RankRestarting",
         "RankSnapshot",
         "RankStarted",
         "RankState",
@@ -82,7 +92,7 @@ _NAMES = {
     "aelastic.logs.tail": ("TailLog",),
     "aelastic.numa": ("AffinityMode", "NumaOptions"),
     "aelastic.readiness": ("ExecProbe", "HttpProbe", "LogProbe", "Notify", "Readiness", "TcpProbe"),
-    "aelastic.results": ("RunProcsResult",),
+    "aelastic.results": ("Attempt", "RunProcsResult"),
     "aelastic.std": ("Std", "to_map"),
     "aelastic.worker.redirects": ("redirect", "redirect_stderr", "redirect_stdout"),
 }
@@ -90,11 +100,13 @@ _NAMES = {
 __all__ = [
     "AelasticError",
     "AffinityMode",
+    "Attempt",
     "ChildFailedError",
     "DefaultLogsSpecs",
     "ErrorHandler",
     "Event",
     "ExecProbe",
+    "GaveUp",
     "HttpProbe",
     "InvalidArgumentError",
     "InvalidRanksError",
@@ -113,21 +125,26 @@ __all__ = [
     "RankHung",
     "RankProgress",
     "RankReady",
+    "RankRestarting",
     "RankSnapshot",
     "RankStarted",
     "RankState",
     "RankStatus",
     "Readiness",
+    "RestartPolicy",
     "RunFinished",
     "RunProcsResult",
     "SignalException",
     "Std",
     "SubprocessContext",
     "Subscription",
+    "Supervisor",
     "TailLog",
     "TcpProbe",
     "get_error_handler",
     "handle_signals",
+    "log_event",
+    "log_events",
     "record",
     "redirect",
     "redirect_stderr",

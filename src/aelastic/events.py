@@ -1,7 +1,11 @@
-"""What can be observed of a run while it lasts. Times are in seconds since the epoch."""
+"""What can be observed of a run while it lasts. Times are in seconds since the epoch.
+
+Every event is a sentence for people, ``str(event)``, and a mapping for machines, ``event.to_dict()``.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +23,7 @@ class RankState(Enum):
     STOPPING = "stopping"
     EXITED = "exited"
     ABANDONED = "abandoned"
+    WAITING = "waiting"  # it has ended, and a supervisor will start it again after its back-off
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class RankSnapshot:
     """One rank at one moment. ``last_line`` is the last captured line of either stream, ``""`` without one.
 
     ``ready``: it runs, and has shown that it is ready (see ``readiness``; without one, it is ready as soon as it runs).
-    ``status`` and ``progress`` are the last that it has told, ``""`` and None when it told nothing.
+    ``status`` and ``progress`` are the last that it has told, ``""`` and None when it told nothing. ``attempt`` counts
+    the starts of the rank by a supervisor, from 0.
     """
 
     rank: int
@@ -39,6 +45,7 @@ class RankSnapshot:
     ready: bool = False
     status: str = ""
     progress: RankProgress | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,79 +62,84 @@ class LogLine:
     partial: bool = False
 
 
-class _Happening:
-    """What all events can do."""
+class _Mapped:
+    """An event as a mapping."""
 
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The event for machines: its name as ``event``, and its fields. JSON can hold it."""
-        names = [one.name for one in fields(self)]  # type: ignore[arg-type]  # every one is a dataclass
-        return {"event": type(self).__name__, **{name: getattr(self, name) for name in names}}
+        """The fields, with ``"event"`` (``"rank_started"`` and the like) in front. JSON can hold every value."""
+        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return {"event": name} | {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class RankStarted(_Happening):
-    """A rank's process exists."""
+class RankStarted(_Mapped):
+    """A rank's process exists. ``attempt`` counts the starts of the rank by a supervisor, from 0."""
 
     rank: int
     pid: int
     time: float
+    attempt: int = 0
 
     def __str__(self) -> str:
-        return f"rank {self.rank} started with pid {self.pid}"
+        return f"rank {self.rank} started with pid {self.pid}{_again(self.attempt)}"
 
 
 @dataclass(frozen=True, slots=True)
-class RankReady(_Happening):
+class RankReady(_Mapped):
     """A rank has shown that it is ready. Only where ``readiness`` or ``watchdog`` says how."""
 
     rank: int
     time: float
+    attempt: int = 0
 
     def __str__(self) -> str:
         return f"rank {self.rank} is ready"
 
 
 @dataclass(frozen=True, slots=True)
-class RankStatus(_Happening):
+class RankStatus(_Mapped):
     """A rank says what it does. Of a rank's statuses that nobody has looked at yet, only the latest is kept."""
 
     rank: int
     status: str
     time: float
+    attempt: int = 0
 
     def __str__(self) -> str:
         return f"rank {self.rank}: {self.status}"
 
 
 @dataclass(frozen=True, slots=True)
-class RankProgress(_Happening):
+class RankProgress(_Mapped):
     """A rank says how far it is: ``done`` of ``total`` steps, None when nobody knows. Kept as ``RankStatus`` is."""
 
     rank: int
     done: float
     total: float | None
     time: float
+    attempt: int = 0
 
     def __str__(self) -> str:
         return f"rank {self.rank}: {self.done:.15g}" + ("" if self.total is None else f" of {self.total:.15g}")
 
 
 @dataclass(frozen=True, slots=True)
-class RankHung(_Happening):
+class RankHung(_Mapped):
     """A rank did not do in time what it should have done. It is asked for its stacks, then told to end: a failure."""
 
     rank: int
     reason: str
     time: float
+    attempt: int = 0
 
     def __str__(self) -> str:
         return f"rank {self.rank} {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
-class RankExited(_Happening):
+class RankExited(_Mapped):
     """A rank's process is gone. ``collateral``: aelastic had signalled it before."""
 
     rank: int
@@ -135,6 +147,7 @@ class RankExited(_Happening):
     exitcode: int
     collateral: bool
     time: float
+    attempt: int = 0
 
     def __str__(self) -> str:
         how = f"was killed by signal {-self.exitcode}" if self.exitcode < 0 else f"exited with code {self.exitcode}"
@@ -142,7 +155,37 @@ class RankExited(_Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class RunFinished(_Happening):
+class RankRestarting(_Mapped):
+    """A supervisor will start the rank again, for the ``attempt``-th time, when ``delay`` seconds are over.
+
+    It may be later: what is there must have gone first, and with ``rest_for_one`` the ranks before it must run.
+    """
+
+    rank: int
+    attempt: int
+    delay: float
+    reason: str
+    time: float
+
+    def __str__(self) -> str:
+        when = f"in {self.delay:.3g} s" if self.delay else "at once"
+        return f"rank {self.rank} restarts {when} (attempt {self.attempt}): {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp(_Mapped):
+    """A supervisor restarts nothing any more and stops every rank. ``rank``: the one that it is about, if it is one."""
+
+    reason: str
+    time: float
+    rank: int | None = None
+
+    def __str__(self) -> str:
+        return f"gave up: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(_Mapped):
     """Every rank is gone and every log line is written."""
 
     result: RunProcsResult
@@ -155,16 +198,25 @@ class RunFinished(_Happening):
         return "run was stopped" if self.result.is_failed() else "run succeeded"
 
     def to_dict(self) -> dict[str, Any]:
-        """The event for machines. Of the result it has what JSON can hold: no return values."""
-        first = self.result.first_failure
+        """As of every event, with the outline of the result in its place."""
+        result, first = self.result, self.result.first_failure
         return {
-            "event": type(self).__name__,
-            "failed": self.result.is_failed(),
-            "first_failure": first and {"rank": first.local_rank, "exitcode": first.exitcode, "reason": first.reason},
-            "exitcodes": self.result.exitcodes,
-            "abandoned": self.result.abandoned,
+            "event": "run_finished",
             "time": self.time,
+            "name": result.name,
+            "failed": result.is_failed(),
+            "exitcodes": {str(rank): exitcode for rank, exitcode in result.exitcodes.items()},
+            "first_failure": first and {"rank": first.local_rank, "exitcode": first.exitcode, "reason": first.reason},
+            "abandoned": {str(rank): pid for rank, pid in result.abandoned.items()},
+            "restarts": result.restarts,
+            "gave_up": result.gave_up,
         }
 
 
-Event: TypeAlias = RankStarted | RankReady | RankStatus | RankProgress | RankHung | RankExited | RunFinished
+Event: TypeAlias = (
+    RankStarted | RankReady | RankStatus | RankProgress | RankHung | RankExited | RankRestarting | GaveUp | RunFinished
+)
+
+
+def _again(attempt: int) -> str:
+    return f" (attempt {attempt})" if attempt else ""

@@ -23,35 +23,39 @@ def plans(*captured: Std, tee: bool = False) -> list[StreamPlan]:
     ]
 
 
+def each(need: Need, nprocs: int) -> dict[int, Need]:
+    return dict.fromkeys(range(nprocs), need)
+
+
 def test_on_the_console_there_are_pidfds_and_the_last_launch() -> None:
-    assert peak(plans(*[Std.NONE] * 5), [], [PROGRAM] * 5) == RESERVE + 4 + 3
+    assert peak(plans(*[Std.NONE] * 5), [], each(PROGRAM, 5)) == RESERVE + 4 + 3
 
 
 def test_captured_streams_have_a_file_and_both_ends_of_a_pipe_before_the_first_launch() -> None:
-    assert peak(plans(*[Std.ALL] * 5), [], [PROGRAM] * 5) == RESERVE + 5 * 2 * 3 + 3
-    assert peak(plans(*[Std.OUT] * 5), [], [PROGRAM] * 5) == RESERVE + 5 * 3 + 3
+    assert peak(plans(*[Std.ALL] * 5), [], each(PROGRAM, 5)) == RESERVE + 5 * 2 * 3 + 3
+    assert peak(plans(*[Std.OUT] * 5), [], each(PROGRAM, 5)) == RESERVE + 5 * 3 + 3
 
 
 def test_ranks_that_keep_more_than_their_launch_frees_are_most_at_the_end() -> None:
-    assert peak(plans(*[Std.ALL] * 5), [], [Need(6, 4)] * 5) == RESERVE + 5 * 2 * 3 + 4 * 2 + 6
+    assert peak(plans(*[Std.ALL] * 5), [], each(Need(6, 4), 5)) == RESERVE + 5 * 2 * 3 + 4 * 2 + 6
 
 
 def test_a_rank_that_keeps_more_than_it_took_to_launch() -> None:
-    assert peak(plans(Std.NONE), [], [Need(1, 4)]) == RESERVE + 4
+    assert peak(plans(Std.NONE), [], {0: Need(1, 4)}) == RESERVE + 4
 
 
 def test_a_shared_file_is_open_once() -> None:
     shared = [StreamPlan(rank, std, "/logs/all", tee=False) for rank in range(5) for std in (Std.OUT, Std.ERR)]
-    assert peak(shared, [], [PROGRAM] * 5) == RESERVE + 1 + 5 * 2 * 2 + 3
+    assert peak(shared, [], each(PROGRAM, 5)) == RESERVE + 1 + 5 * 2 * 2 + 3
 
 
 def test_what_goes_nowhere_takes_nothing() -> None:
     nowhere = [StreamPlan(0, std, os.devnull, tee=False) for std in (Std.OUT, Std.ERR)]
-    assert peak(nowhere, [], [PROGRAM]) == RESERVE + 3
+    assert peak(nowhere, [], {0: PROGRAM}) == RESERVE + 3
 
 
 def test_consoles_and_filtered_logs_are_there_once_for_all_ranks() -> None:
-    ranks = [PROGRAM] * 5
+    ranks = each(PROGRAM, 5)
     silent, teed = plans(*[Std.ALL] * 5), plans(*[Std.ALL] * 5, tee=True)
     assert peak(teed, ["/logs/filtered"], ranks) == peak(silent, [], ranks) + 2 * 2 + 1
 
@@ -69,9 +73,13 @@ def test_it_is_the_most_that_is_open_at_once(ranks: list[tuple[Std, Need]]) -> N
         pipes_and_files[rank] -= captured[rank]
         running += need.running
         seen.append(sum(pipes_and_files) + running)
-    assert peak(plans(*(what for what, _ in ranks)), [], [need for _, need in ranks]) == RESERVE + max(
-        *seen, 3 * sum(captured)
-    )
+    by_rank = {rank: need for rank, (_, need) in enumerate(ranks)}
+    assert peak(plans(*(what for what, _ in ranks)), [], by_rank) == RESERVE + max(*seen, 3 * sum(captured))
+
+
+def test_one_rank_of_several_takes_what_any_does() -> None:
+    third = [plan for plan in plans(*[Std.ALL] * 5) if plan.rank == 3]
+    assert peak(third, [], {3: Need(1, 4)}) == peak(plans(Std.ALL), [], {0: Need(1, 4)})
 
 
 def test_needs_add_up() -> None:

@@ -138,6 +138,8 @@ class GangMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever has happened: after a failure, or once it is asked to stop, time alone ends it."""
+        while len(self.started) < self.nprocs and not (self.gang.stopping or self.finishes):
+            self.a_rank_starts()  # a failure stops nobody before
         if self.gang.first_failure is None and not self.hung:
             self.a_stop_is_asked(None, None)
         for _ in range(8 if self.hung else 3):

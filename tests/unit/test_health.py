@@ -18,7 +18,7 @@ NOTHING: list[Action] = []
 
 def health(readiness: Readiness | None, *, watchdog: float | None = None, ready_timeout: float | None = None) -> Health:
     """That of one rank, started at 100."""
-    made = Health(HealthPlan({} if readiness is None else {0: readiness}, ready_timeout, watchdog), 1)
+    made = Health(HealthPlan({} if readiness is None else {0: readiness}, ready_timeout, watchdog), [0])
     made.started(0, 100.0)
     return made
 
@@ -31,7 +31,7 @@ def missed(seconds: float) -> list[Action]:
 
 
 def test_without_any_readiness_a_rank_is_ready_when_it_is_started() -> None:
-    one = Health(HealthPlan(), 2)
+    one = Health(HealthPlan(), range(2))
     assert [one.phase(rank) for rank in (0, 1)] == [Phase.PENDING] * 2
     one.started(0, 100.0)
     assert [one.was_ready(rank) for rank in (0, 1)] == [True, False]
@@ -180,7 +180,7 @@ def test_a_rank_may_give_itself_up(before: list[Notice]) -> None:
 
 
 def test_each_rank_has_its_own_time() -> None:
-    one = Health(HealthPlan({}, None, 3.0), 3)
+    one = Health(HealthPlan({}, None, 3.0), range(3))
     for rank in range(3):
         one.started(rank, 100.0)
         one.heard(rank, BEAT, 100.0 + rank)
@@ -206,7 +206,7 @@ def test_the_time_to_get_ready_ends_with_readiness() -> None:
 
 
 def test_only_who_is_expected_to_be_ready_can_be_late() -> None:
-    one = Health(HealthPlan({1: PROBE}, 5.0, None), 2)
+    one = Health(HealthPlan({1: PROBE}, 5.0, None), range(2))
     for rank in range(2):
         one.started(rank, 100.0)
     assert one.deadline(105.0) == [Hang(1, "was not ready within 5 s")]

@@ -13,6 +13,7 @@ from aelastic.logs.subscription import Subscription
 if TYPE_CHECKING:
     from aelastic.events import Event, RankExited, RankStarted, RunFinished
 
+_REMEMBERED = 10_000
 _CAPACITY = 100_000
 _STATES = {
     None: RankState.PENDING,
@@ -24,60 +25,87 @@ _STATES = {
 }
 
 
+class Story:
+    """Remembers events, the last ``_REMEMBERED`` ones, and tells them to whoever subscribes as long as he listens.
+
+    Of what a rank tells of itself, only the latest is remembered, and waits for who is slow.
+    """
+
+    def __init__(self) -> None:
+        self._events = Journal()
+        self._forgotten = 0
+        self._subscriptions: list[weakref.ref[Subscription[Event]]] = []
+        self._closed = False
+
+    def publish(self, event: Event) -> None:
+        """It has happened."""
+        self._events.extend([event])
+        if len(self._events) > _REMEMBERED:
+            self._events.popleft()
+            self._forgotten += 1
+        for subscription in self._listeners():
+            subscription.publish(event)
+
+    def subscribe(self) -> Subscription[Event]:
+        """All events: those that have happened, and those to come. ``dropped`` counts what was forgotten."""
+        subscription: Subscription[Event] = Subscription(_CAPACITY, Journal())
+        subscription.publish(*self._events, missed=self._forgotten)
+        self.attach(subscription)
+        return subscription
+
+    def attach(self, subscription: Subscription[Event]) -> None:
+        """Tell ``subscription`` what happens from now on."""
+        self._subscriptions.append(weakref.ref(subscription))
+        if self._closed:
+            subscription.close()
+
+    def close(self) -> None:
+        """Nothing more will happen."""
+        self._closed = True
+        for subscription in self._listeners():
+            subscription.close()
+
+    def _listeners(self) -> list[Subscription[Event]]:
+        alive = [(one, found) for one in self._subscriptions if (found := one()) is not None and not found.closed]
+        self._subscriptions = [one for one, _ in alive]
+        return [found for _, found in alive]
+
+
 class Board:
-    """Remembers every event of a run and tells them to any number of consumers, from the first one on."""
+    """The events of a run, and what they amount to."""
 
     def __init__(self) -> None:
         self.started: dict[int, RankStarted] = {}
         self.exited: dict[int, RankExited] = {}
+        self.story = Story()
         self._statuses: dict[int, RankStatus] = {}
         self._progress: dict[int, RankProgress] = {}
-        self._events = Journal()
-        self._subscriptions: weakref.WeakSet[Subscription[Event]] = weakref.WeakSet()
-        self._closed = False
 
     def add_started(self, event: RankStarted) -> None:
         """A rank has started."""
         self.started[event.rank] = event
-        self.add(event)
+        self.story.publish(event)
 
     def add_exited(self, event: RankExited) -> None:
         """A rank has exited."""
         self.exited[event.rank] = event
-        self.add(event)
+        self.story.publish(event)
 
     def add_status(self, event: RankStatus) -> None:
         """A rank says what it does."""
         self._statuses[event.rank] = event
-        self.add(event)
+        self.story.publish(event)
 
     def add_progress(self, event: RankProgress) -> None:
         """A rank says how far it is."""
         self._progress[event.rank] = event
-        self.add(event)
-
-    def add(self, event: Event) -> None:
-        """Something has happened."""
-        self._events.extend([event])
-        for subscription in self._subscriptions:
-            subscription.publish(event)
+        self.story.publish(event)
 
     def close(self, event: RunFinished | None) -> None:
         """Nothing more will happen. ``event`` is None when the run never came to be."""
         if event is not None:
-            self.add(event)
-        self._closed = True
-        for subscription in self._subscriptions:
-            subscription.close()
-
-    def subscribe(self) -> Subscription[Event]:
-        """All events: those that have happened, and those to come."""
-        subscription: Subscription[Event] = Subscription(_CAPACITY, Journal())
-        subscription.publish(*self._events)
-        self._subscriptions.add(subscription)
-        if self._closed:
-            subscription.close()
-        return subscription
+            self.story.publish(event)
+        self.story.close()
 
     def snapshot(self, rank: int, step: Step | None, last_line: str, *, ready: bool) -> RankSnapshot:
         """The rank as it is now; ``step`` is None before its start."""

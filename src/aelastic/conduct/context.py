@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 import weakref
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
-
-import anyio
 
 from aelastic.conduct.containment import Mode
 from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
 from aelastic.conduct.run import Run
+from aelastic.conduct.waiting import wait_or_stop
 from aelastic.conduct.workload import ProgramWorkload
 from aelastic.decide.plan import plan_ranks
 from aelastic.decide.readiness import plan_health
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aelastic.conduct.functions import StartMethod
+    from aelastic.conduct.prepare import Shared
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import RankPlan
     from aelastic.events import Event, LogLine, RankSnapshot
@@ -113,6 +113,7 @@ class PContext(ABC):
             name=name,
             workload=self._workload(ranks),
             ranks=ranks,
+            nprocs=self.nprocs,
             logs_specs=DefaultLogsSpecs() if logs_specs is None else logs_specs,
             filters={std: _needles(needles) for std, needles in filters.items() if needles},
             death_sig=_signal("death_sig", death_sig),
@@ -178,7 +179,7 @@ class PContext(ABC):
         Returns when every process is gone (or was given up, see ``RunProcsResult.abandoned``). Can be called at any
         time, by several tasks, and again. Cancelling skips the rest of the grace.
         """
-        sig, grace = _stop_options(death_sig, timeout)
+        sig, grace = stop_options(death_sig, timeout)
         if self._run is None:
             return
         self._run.stop(sig, grace)
@@ -186,7 +187,7 @@ class PContext(ABC):
 
     def request_stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """As ``close``, but without waiting for the end: for callbacks. Before ``start`` it makes that refuse."""
-        sig, grace = _stop_options(death_sig, timeout)
+        sig, grace = stop_options(death_sig, timeout)
         if self._run is None:
             self._stop_requested = True
         else:
@@ -213,7 +214,7 @@ class PContext(ABC):
 
     def events(self) -> Subscription[Event]:
         """An async iterator over everything that has happened and will happen, until the run is finished."""
-        return self._started_run().board.subscribe()
+        return self._started_run().board.story.subscribe()
 
     def logs(
         self, rank: int | None = None, stream: Std = Std.ALL, capacity: int = _LINES_WAITING
@@ -276,36 +277,7 @@ class PContext(ABC):
         """Wait for ``future``; when cancelled, stop the run (``stopping``: kill it) and leave when it is over."""
         if run.loop is not asyncio.get_running_loop():
             raise NotRunningError(f"{self.name!r} was started in another loop; use it there")
-        # An anyio scope cancels what is in it again and again: what made us stop is not also a reason to hurry.
-        known = stopping and anyio.current_effective_deadline() == -math.inf
-        try:
-            with anyio.CancelScope(shield=known):
-                await _until_done(future, timeout)
-        except asyncio.CancelledError:
-            if stopping:
-                run.kill()
-            else:
-                run.stop()
-            with anyio.CancelScope(shield=True):
-                await _outlast(run)
-            raise
-
-
-async def _until_done(future: asyncio.Future[Any], timeout: float | None) -> None:
-    if timeout is not None:
-        await asyncio.wait({future}, timeout=timeout)
-        return
-    while not future.done():
-        await asyncio.wait({future})
-
-
-async def _outlast(run: Run) -> None:
-    """Until the run is over, however often this task is cancelled; a cancellation cuts the grace short."""
-    while not run.finished.done():
-        try:
-            await asyncio.wait({run.finished})
-        except asyncio.CancelledError:
-            run.kill()
+        await wait_or_stop(run, future, timeout, stopping=stopping)
 
 
 class SubprocessContext(PContext):
@@ -421,13 +393,27 @@ class Starting(Generic[_C]):
         await self._context.__aexit__(exc_type, exc, traceback)
 
 
+def plans_of(starting: Starting[Any]) -> tuple[RankPlan, ...]:
+    """What each rank of ``starting`` is to run."""
+    context: PContext = starting._context
+    return context._spec.ranks
+
+
+def spec_of(starting: Starting[Any], ranks: tuple[RankPlan, ...], logs_specs: LogsSpecs, shared: Shared) -> RunSpec:
+    """For a supervisor: the spec of a run of these ranks of ``starting``. A workload serves one run, so it is new."""
+    context: PContext = starting._context
+    workload = context._workload(ranks)
+    return replace(context._spec, ranks=ranks, workload=workload, logs_specs=logs_specs, shared=shared)
+
+
 def _needles(filters: Sequence[str]) -> tuple[str, ...]:
     if isinstance(filters, str):
         raise InvalidArgumentError(f"duplicate filters: expected a list of strings; for one write [{filters!r}]")
     return tuple(filters)
 
 
-def _stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | None, float | None]:
+def stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | None, float | None]:
+    """What somebody wants a stop to be like. Raises ``InvalidArgumentError``."""
     return (
         None if death_sig is None else _signal("death_sig", death_sig),
         None if timeout is None else _seconds("timeout", timeout),

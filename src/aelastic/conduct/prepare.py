@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.descriptors import peak
-from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.decide.plan import check_env, plan_streams
 from aelastic.decide.readiness import HealthPlan
-from aelastic.errors.base import InvalidArgumentError
+from aelastic.errors.base import InvalidArgumentError, InvalidRanksError
 from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.process.limits import check_descriptors, explain
 from aelastic.process.marker import DETACH, MARKER
+from aelastic.process.pool import Pool
 from aelastic.process.watch import UNKNOWN_EXITCODE
 from aelastic.std import Std
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aelastic.conduct.readiness import Monitor
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
+    from aelastic.logs.consoles import Consoles
     from aelastic.logs.streams import Streams
     from aelastic.numa import NumaOptions
 
@@ -41,12 +43,29 @@ _OUR_OWN = (DETACH, PRIVATE_LOGS, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PI
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What runs that are there at the same time have in common. Its owner closes it."""
+
+    executor: Pool
+    consoles: Consoles
+
+
+def file_threads() -> Pool:
+    """The threads that write files, few and of our own: a slow disk must not use up the application's."""
+    return Pool(max_workers=4, thread_name_prefix="aelastic-files")
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for."""
+    """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for.
+
+    ``ranks`` may be some of ``nprocs`` that other runs have the rest of. ``shared`` None: the run has its own.
+    """
 
     name: str
     workload: Workload
     ranks: tuple[RankPlan, ...]
+    nprocs: int
     logs_specs: LogsSpecs
     filters: Mapping[Std, tuple[str, ...]]
     death_sig: int
@@ -57,6 +76,7 @@ class RunSpec:
     strip_escapes: bool | None = None
     containment: Mode | None = None
     health: HealthPlan = field(default_factory=HealthPlan)
+    shared: Shared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +113,12 @@ async def prepare(
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
     _warn_of_ignored_children()
-    nprocs = len(spec.ranks)
+    ranks = [plan.rank for plan in spec.ranks]
     added = {plan.rank: dict(plan.env) for plan in spec.ranks}
     dest = await off_loop(partial(spec.logs_specs.reify, added))
-    plans = plan_streams(dest, nprocs)
-    check_ranks("envs after LogsSpecs.reify", added, nprocs)
+    plans = plan_streams(dest, ranks)
+    if set(added) != set(ranks):
+        raise InvalidRanksError(f"envs after LogsSpecs.reify: expected the local ranks {ranks}, got {[*added]}")
     additions = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
     told = await off_loop(partial(monitor.open, plans))
     _check_additions(additions, told)
@@ -105,14 +126,15 @@ async def prepare(
     outer = application.pop(MARKER, "")
     ours = {rank: {**told.get(rank, {}), MARKER: containment.mark(rank, outer)} for rank in additions}
     envs = {
-        rank: {**application, **env, **_identity(rank, env, nprocs), **ours[rank]} for rank, env in additions.items()
+        rank: {**application, **env, **_identity(rank, env, spec.nprocs), **ours[rank]}
+        for rank, env in additions.items()
     }
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
-        cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, nprocs))
+        cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, spec.nprocs, ranks))
     filters = _filters(spec, dest)
-    needs = [spec.workload.descriptors(plan.rank) for plan in spec.ranks]
+    needs = {rank: spec.workload.descriptors(rank) for rank in ranks}
     needed = peak(plans, [path for path, _ in filters.values()], needs)
     await off_loop(partial(check_descriptors, needed))
     await off_loop(partial(containment.open, envs))

@@ -85,9 +85,9 @@ class Monitor:
     def __init__(self, spec: RunSpec, links: Links) -> None:
         self._name = spec.name
         self._plan = spec.health
-        self._ranks = range(len(spec.ranks))
+        self._ranks = tuple(plan.rank for plan in spec.ranks)
         self._links = links
-        self._health = Health(spec.health, len(spec.ranks))
+        self._health = Health(spec.health, self._ranks)
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, NotifySocket] = {}
         self._close_sockets: Callable[[], None] = _nothing
@@ -134,7 +134,8 @@ class Monitor:
         Raises ``OSError``, and ``InvalidArgumentError`` for a probe that cannot work.
         """
         captured = {(plan.rank, plan.stream) for plan in plans if plan.captured}
-        for rank, readiness in self._plan.readiness.items():
+        expected = {rank: word for rank, word in self._plan.readiness.items() if rank in self._ranks}
+        for rank, readiness in expected.items():
             check_library(readiness)
             if isinstance(readiness, LogProbe) and not any((rank, std) in captured for std in readiness.stream):
                 raise InvalidArgumentError(
@@ -237,7 +238,7 @@ class Monitor:
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
             if isinstance(action, Ready):
-                self._links.board.add(RankReady(action.rank, time.time()))
+                self._links.board.story.publish(RankReady(action.rank, time.time()))
             elif not self._links.gang.stopping:  # who is told to end need not say anything any more
                 self._hang(action.rank, action.reason)
         if actions:
@@ -245,7 +246,7 @@ class Monitor:
 
     def _hang(self, rank: int, reason: str) -> None:
         self._hung[rank] = reason
-        self._links.board.add(RankHung(rank, reason, time.time()))
+        self._links.board.story.publish(RankHung(rank, reason, time.time()))
         self._ask_for_stacks(rank)
         self._links.tell(partial(self._links.gang.hung, rank, reason, time.monotonic(), _DUMP_PAUSE))
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import threading
 import time
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelastic.conduct.board import Board
 from aelastic.conduct.containment import Containment
+from aelastic.conduct.dropped import stop_dropped
 from aelastic.conduct.findings import Findings
 from aelastic.conduct.mailbox import Mailbox
-from aelastic.conduct.prepare import Prepared, prepare
+from aelastic.conduct.prepare import Prepared, file_threads, prepare
 from aelastic.conduct.ranks import Ranks
 from aelastic.conduct.readiness import Links, Monitor
 from aelastic.conduct.tasks import OwnTask
@@ -27,7 +25,6 @@ from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
 from aelastic.process.limits import explain, name_limit
-from aelastic.process.pool import Pool
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -70,10 +67,10 @@ class Run:
         self._own_tasks: set[OwnTask] = set()
         self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
-        self._executor = Pool(max_workers=4, thread_name_prefix="aelastic-files")
-        self.streams = Streams(
-            StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
-        )
+        self._executor = spec.shared.executor if spec.shared else file_threads()
+        prefixes = {plan.rank: plan.prefix for plan in spec.ranks}
+        consoles, siblings = spec.shared.consoles if spec.shared else None, spec.nprocs // len(prefixes)
+        self.streams = Streams(StreamOptions(prefixes, time.time, self._spawn, self._executor, consoles, siblings))
         self.containment = Containment(spec.containment, self._executor, time.monotonic)
         self._findings = Findings(spec, self._gang, self._ranks, self.board, self.streams, self.containment)
         self._tools = Tools(self._spawn, self._executor, time.monotonic, self.containment)
@@ -105,21 +102,12 @@ class Run:
         """The context is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
         if self._task.done() or os.getpid() != self._owner_pid:
             return
-        if not self.loop.is_running():
-            try:
-                self._ranks.stop_blocking(time.monotonic)
-            finally:
-                self.containment.end_blocking()
-        elif threading.main_thread().is_alive():
-            self.loop.call_soon_threadsafe(self.stop)
-        else:  # the interpreter ends, and with it the daemon thread that the loop runs in
-            self._stop_from_outside()
-        warnings.warn(f"run {self.spec.name!r} was dropped without being closed", ResourceWarning, stacklevel=2)
+        stop_dropped(self, self.spec.name, self.longest_stop)
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
         step, line, ready = self._gang.step, self.streams.last_line, self.monitor.is_ready
-        ranks = range(len(self.spec.ranks))
+        ranks = [plan.rank for plan in self.spec.ranks]
         return {rank: self.board.snapshot(rank, step(rank), line(rank), ready=ready(rank)) for rank in ranks}
 
     # The owner of the state
@@ -135,7 +123,7 @@ class Run:
             await self._in_time(self._release())
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
-                self._ranks.kill_the_rest()
+                self.kill_the_rest()
                 guardian = self.containment.drop()
                 if guardian is not None and isinstance(broken, Exception):
                     await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
@@ -144,7 +132,7 @@ class Run:
             if not isinstance(broken, Exception):
                 raise
             logger.critical("run %r was broken off", self.spec.name, exc_info=True)
-            self._executor.shutdown(wait=False)
+            self._close_executor()
             return
         if error is None:
             self.monitor.give_up()
@@ -270,7 +258,11 @@ class Run:
                 await self._off_loop(release)
             except Exception:
                 logger.exception("the logs specs of run %r could not be released", self.spec.name)
-        self._executor.shutdown(wait=False)
+        self._close_executor()
+
+    def _close_executor(self) -> None:
+        if self.spec.shared is None:
+            self._executor.shutdown(wait=False)
 
     def _fail(self, error: BaseException) -> None:
         self.board.close(None)
@@ -280,18 +272,25 @@ class Run:
                 future.set_exception(error)
                 future.exception()  # whoever asks for it gets it; nobody has to
 
-    def _stop_from_outside(self) -> None:
-        """The same ladder, performed by the loop's own thread, while this one waits."""
-        grace = 2 * self.spec.shutdown_timeout + self.spec.drain_timeout + _PATIENCE
-        try:
-            with contextlib.suppress(Exception):
-                asyncio.run_coroutine_threadsafe(self._stop_and_wait(), self.loop).result(grace)
-        finally:
-            self._ranks.kill_the_rest()
+    @property
+    def longest_stop(self) -> float:
+        """Seconds that the ladder may take."""
+        return 2 * self.spec.shutdown_timeout + self.spec.drain_timeout + _PATIENCE
 
-    async def _stop_and_wait(self) -> None:
-        self.stop()
-        await asyncio.wait({self.finished})
+    def ask_blocking(self) -> None:
+        """The first step of ``stop_blocking``: signal, and wait for nothing."""
+        self._ranks.perform(self._gang.stop_asked(time.monotonic()))
+
+    def stop_blocking(self) -> None:
+        """The same ladder where no loop runs any more."""
+        try:
+            self._ranks.stop_blocking(time.monotonic)
+        finally:
+            self.containment.end_blocking()
+
+    def kill_the_rest(self) -> None:
+        """Where no time is left for the ladder."""
+        self._ranks.kill_the_rest()
 
     def _drain(self, rank: int, timeout: float) -> None:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))

@@ -8,13 +8,11 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FrameType
-
-    from aelastic.conduct.context import PContext
 
 logger = logging.getLogger("aelastic")
 
@@ -29,8 +27,15 @@ class Received:
     signal: signal.Signals | None = None
 
 
+class TakesRequests(Protocol):
+    """A ``PContext`` or a ``Supervisor``."""
+
+    def request_stop(self, death_sig: int | None = None) -> None:
+        """Walk the stop ladder, beginning with ``death_sig``."""
+
+
 @contextlib.contextmanager
-def handle_signals(ctx: PContext, signals: Iterable[signal.Signals] | None = None) -> Iterator[Received]:
+def handle_signals(ctx: TakesRequests, signals: Iterable[signal.Signals] | None = None) -> Iterator[Received]:
     """While this is entered, a signal to the application stops the ranks of ``ctx``: the same signal, then the ladder.
 
     A second one skips the rest of the grace. What handled the signals before does so again afterwards. A signal that

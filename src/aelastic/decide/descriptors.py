@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from aelastic.decide.plan import StreamPlan
 
@@ -26,7 +26,7 @@ class Need:
         return Need(self.launching + other.launching, self.running + other.running)
 
 
-def peak(streams: Sequence[StreamPlan], filtered: Collection[str], ranks: Sequence[Need]) -> int:
+def peak(streams: Sequence[StreamPlan], filtered: Collection[str], ranks: Mapping[int, Need]) -> int:
     """The most descriptors that are open at once, from nothing to the last rank running.
 
     ``streams`` and ``ranks`` are of all ranks, in the order of their launches; ``filtered`` are the paths of the
@@ -38,7 +38,7 @@ def peak(streams: Sequence[StreamPlan], filtered: Collection[str], ranks: Sequen
     consoles = {plan.stream for plan in streams if plan.tee}
     held = RESERVE + len(files) + _PER_CONSOLE * len(consoles) + 2 * captured.total()
     highest = held
-    for rank, need in enumerate(ranks):
+    for rank, need in ranks.items():
         highest = max(highest, held + need.launching)
         held += need.running - captured[rank]
     return max(highest, held)

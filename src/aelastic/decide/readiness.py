@@ -6,7 +6,7 @@ watchdog counts only from readiness on; whoever hangs, hangs for good.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias, get_args
@@ -107,14 +107,14 @@ class _Rank:
 
 
 class Health:
-    """Decides for the ranks of a run who is ready and who hangs.
+    """Decides for the ``ranks`` of a run who is ready and who hangs.
 
     A rank without any readiness is ready when it is started; with a watchdog, when it first gives a sign of life.
     """
 
-    def __init__(self, plan: HealthPlan, nprocs: int) -> None:
+    def __init__(self, plan: HealthPlan, ranks: Iterable[int]) -> None:
         self._plan = plan
-        self._ranks = {rank: _Rank(interval=plan.watchdog) for rank in range(nprocs)}
+        self._ranks = {rank: _Rank(interval=plan.watchdog) for rank in ranks}
 
     def started(self, rank: int, at: float) -> None:
         """The process of ``rank`` exists."""

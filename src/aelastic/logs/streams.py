@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aelastic.decide.escapes import PlainLineAssembler
 from aelastic.decide.lines import LineAssembler
-from aelastic.logs.console import Console
-from aelastic.logs.destinations import destination_of, is_terminal, lead_to_the_same
+from aelastic.logs.consoles import Consoles
 from aelastic.logs.feed import Feed
 from aelastic.logs.files import LogFile, create_log_file
 from aelastic.logs.filters import LineFilter
@@ -24,7 +22,6 @@ from aelastic.std import Std
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from concurrent.futures import Executor
-    from typing import TextIO
 
     from aelastic.decide.plan import StreamPlan
     from aelastic.logs.console import ConsoleStream
@@ -35,13 +32,16 @@ class StreamOptions:
     """How the streams of a run are shown.
 
     ``prefixes`` are by rank. ``clock`` gives seconds since the epoch; ``spawn`` runs a coroutine in a task that nobody
-    cancels; ``executor`` runs what may block.
+    cancels; ``executor`` runs what may block. ``consoles`` None: made here, and closed with the streams. ``siblings``:
+    how many ranks there are at the same time for each one here.
     """
 
-    prefixes: Sequence[str]
+    prefixes: Mapping[int, str]
     clock: Callable[[], float]
     spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
     executor: Executor
+    consoles: Consoles | None = None
+    siblings: int = 1
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Streams:
         self._options = options
         self._streams: dict[tuple[int, Std], _Stream] = {}
         self._files: dict[str, LogFile] = {}
-        self._consoles: dict[Std, Console] = {}
+        self._consoles = options.consoles or Consoles()
         self._filters: dict[Std, LineFilter] = {}
         self._strip_escapes: bool | None = None
         self._private = True
@@ -90,7 +90,7 @@ class Streams:
             self._filters[std] = LineFilter(await self._open_file(path), needles, plain=strip_escapes is not False)
         captured = [stream for stream in self._streams.values() if stream.plan.captured]
         for stream in captured:
-            stream.pump = await self._make_pump(stream, len(captured))
+            stream.pump = await self._make_pump(stream, len(captured) * self._options.siblings)
 
     def descriptor(self, rank: int, std: Std) -> int | None:
         """What the rank gets as its stream; None: ours, shared."""
@@ -124,8 +124,8 @@ class Streams:
             if stream.pump is not None:
                 stream.pump.pipe.close()
         self.feed.close()
-        for console in set(self._consoles.values()):
-            await console.close(patience)
+        if self._options.consoles is None:
+            await self._consoles.close(patience)
         for file in self._files.values():
             await file.close()
 
@@ -168,19 +168,6 @@ class Streams:
         return self._files[file]
 
     def _console_stream(self, plan: StreamPlan, prefix: str) -> ConsoleStream:
-        plain = not is_terminal(_ours(plan.stream)) if self._strip_escapes is None else self._strip_escapes
+        plain = not self._consoles.is_terminal(plan.stream) if self._strip_escapes is None else self._strip_escapes
         assembler = PlainLineAssembler if plain else LineAssembler
-        return self._console(plan.stream).stream(prefix, plan.path, assembler)
-
-    def _console(self, std: Std) -> Console:
-        if std not in self._consoles:
-            other = self._consoles.get(Std.ALL & ~std)
-            if other is not None and lead_to_the_same(sys.stdout, sys.stderr):
-                self._consoles[std] = other
-            else:
-                self._consoles[std] = Console(destination_of(_ours(std)))
-        return self._consoles[std]
-
-
-def _ours(std: Std) -> TextIO | None:
-    return sys.stdout if std is Std.OUT else sys.stderr
+        return self._consoles.get(plan.stream).stream(prefix, plan.path, assembler)

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _T = TypeVar("_T")
 
@@ -37,14 +37,17 @@ class Subscription(Generic[_T]):
         self.capacity = capacity
         self.dropped = 0
         self.closed = False
-        self._waiting: Waiting[_T] = deque(maxlen=capacity) if waiting is None else waiting
+        self._waiting: Waiting[_T] = deque() if waiting is None else waiting
         self._consumer: asyncio.Future[None] | None = None
 
     def publish(self, *items: _T, missed: int = 0) -> None:
         """Give ``items`` to the consumer, who has ``missed`` some before them already. For the source."""
         if not self.closed:
-            self.dropped += missed + max(0, len(self._waiting) + len(items) - self.capacity)
+            self.dropped += missed
             self._waiting.extend(items)
+            while len(self._waiting) > self.capacity:
+                self._waiting.popleft()
+                self.dropped += 1
             self._wake()
 
     def close(self) -> None:
@@ -69,3 +72,19 @@ class Subscription(Generic[_T]):
     def _wake(self) -> None:
         if self._consumer is not None and not self._consumer.done():
             self._consumer.set_result(None)
+
+
+class Relay(Subscription[_T]):
+    """Passes on what is published to it, at once: ``forward`` gets the items and how many it has missed before them.
+
+    It says whether it wants more.
+    """
+
+    def __init__(self, capacity: int, forward: Callable[[tuple[_T, ...], int], bool]) -> None:
+        super().__init__(capacity)
+        self._forward = forward
+
+    def publish(self, *items: _T, missed: int = 0) -> None:
+        """Pass on."""
+        if not self.closed and not self._forward(items, missed):
+            self.close()
