@@ -142,7 +142,8 @@ class Conductor:
             if not isinstance(broken, Exception):
                 raise
             logger.critical("the supervisor of %r was broken off", self.name, exc_info=True)
-            self._shared.executor.shutdown(wait=False)
+            await self._end_runs()
+            await self._close_shared()
             return
         error = None if self.started.done() else self._error_of_start()
         if error is None:
@@ -232,7 +233,7 @@ class Conductor:
     def _ask(self, fact: Fact, rank: int | None) -> asyncio.Future[None]:
         """Feed ``fact`` to the supervision. Done when what it wants is the case, or has failed, or was overtaken."""
         answer: asyncio.Future[None] = self.loop.create_future()
-        if self._task.done():
+        if self.finished.done():
             answer.set_exception(self._too_late())
         else:
             self._unanswered.add(answer)
@@ -321,10 +322,20 @@ class Conductor:
                 await self.loop.run_in_executor(self._shared.executor, release)
             except Exception:
                 logger.exception("the logs specs of %r could not be released", self.name)
-        await self._shared.consoles.close(_CONSOLE_PATIENCE)
-        self._shared.executor.shutdown(wait=False)
+        await self._close_shared()
         units = self._supervision.units
         return self._attempts.result(self.name, units, restarts=self._restarts, gave_up=self._supervision.gave_up)
+
+    async def _end_runs(self) -> None:
+        runs = self.fleet.runs
+        for run in runs:
+            run.kill()
+        if runs:
+            await asyncio.wait({run.finished for run in runs})
+
+    async def _close_shared(self) -> None:
+        await self._shared.consoles.close(_CONSOLE_PATIENCE)
+        self._shared.executor.shutdown(wait=False)
 
     def _error_of_start(self) -> Exception | None:
         """Why the supervision is over before it had begun properly; None when it was just short."""
