@@ -147,12 +147,16 @@ def _by_rank(ranks: Mapping[int, int]) -> dict[int, list[int]]:
 def _environ(pid: int) -> bytes | None:
     """None when the process has just ended, or is none of our business."""
     try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-            return file.readall()
+        return _read_environ(pid) or _read_environ(pid)  # empty: it may have become another program under our eyes
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
     return None
+
+
+def _read_environ(pid: int) -> bytes:
+    with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+        return file.readall()
 
 
 def _is_starting(pid: int) -> bool:
