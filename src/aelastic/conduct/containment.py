@@ -206,21 +206,26 @@ class Containment:
 
 
 def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
-    """Make ``pid`` a member, and what it has started meanwhile; whether that is all."""
+    """Make ``pid`` a member, and what it has started meanwhile; whether that is all.
+
+    Who becomes a member may be forking just then, and what is gone may have forked: nobody is missed when a look at
+    all new processes shows none that is not a member, and no other was made meanwhile.
+    """
+    members, found = set[int](), [pid]
     try:
-        group.adopt(pid)
         for _ in range(_MOST_ROUNDS):
+            for one in found:
+                group.adopt(one)
+            members.update(found)
             last = last_pid()
-            if last == pid:
-                return True
-            if last is None or not pid < last <= pid + _FEW:
+            if last is None or not pid <= last <= pid + _FEW:
                 return False
-            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1)}
+            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1) if one not in members}
             if any(look.starting for look in looks.values()):
                 return False
-            for child in [one for one, look in looks.items() if look.rank is not None]:
-                group.adopt(child)
-            pid = last  # what is gone by now may have started something: look until there is nothing new
+            found = [one for one, look in looks.items() if look.rank is not None]
+            if not found and last == last_pid():
+                return True
     except OSError as error:
         logger.debug("process %d could not be put into its control group: %s", pid, error)
     return False
