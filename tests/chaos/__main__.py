@@ -28,7 +28,8 @@ _MINUTE = 60.0
 class Soak:
     """One session for each loop, in turn, with samples of this process."""
 
-    def __init__(self, options: Options, loops: Sequence[str]) -> None:
+    def __init__(self, options: Options, loops: Sequence[str], *, until_failure: bool) -> None:
+        self._until_failure = until_failure
         self.samples: list[Sample] = []
         self._sessions = [Session(options, loop, self._look) for loop in loops]
         self._sampled_at = time.monotonic()
@@ -43,11 +44,14 @@ class Soak:
 
     def run(self) -> None:
         """Play to the end."""
-        while waiting := [session for session in self._sessions if not session.over]:
+        while (waiting := [session for session in self._sessions if not session.over]) and not self._is_enough():
             for session in waiting:
                 with asyncio.Runner(loop_factory=partial(new_loop, session.loop)) as runner:
-                    runner.run(session.run(_SHIFT))
+                    runner.run(session.run(_SHIFT, until_failure=self._until_failure))
         self._sample()
+
+    def _is_enough(self) -> bool:
+        return self._until_failure and bool(self.tally.failures)
 
     def _look(self, failure: Failure | None) -> None:
         if failure is not None:
@@ -80,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(draw_scene(range(options.seed, options.seed + options.concurrency)))
         return 0
     warm_up()
-    soak = Soak(options, loops)
+    soak = Soak(options, loops, until_failure=arguments.stop)
     soak.run()
     if arguments.json:
         _write(arguments.json, options, loops, soak)
@@ -111,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loop", choices=[*LOOPS, "both"], default="both")
     parser.add_argument("--concurrency", type=int, default=1, help="seeds that make up one scene")
     parser.add_argument("--same", action="store_true", help="the same scene again and again")
+    parser.add_argument("--stop", action="store_true", help="end with the first scene that does not go well")
     parser.add_argument("--show", action="store_true", help="print the plan, run nothing")
     parser.add_argument("--json", help="write samples and failures to this file")
     return parser

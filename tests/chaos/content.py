@@ -17,7 +17,7 @@ def content(kind: str, size: int, salt: int) -> bytes:
     if kind == "lines":
         return b"".join(_lines(size, salt))
     if kind == "unended":
-        return b"".join(_lines(size, salt)) + b"%d has no end" % salt
+        return b"".join(_lines(size, salt)) + b"%d %s has no end" % (salt, NEEDLE)
     if kind == "long":
         return b"%d " % salt + b"=" * size + b"\n"
     if kind == "binary":

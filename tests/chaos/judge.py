@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from aelastic import RankExited, RankStarted, RankState, RunFinished
+from tests.chaos.plan import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # Seconds between the moment a rank says that it ends and the one that the kernel says so: an interpreter's last
 # breath, on a machine with other things to do.
 MARGIN = 0.5
+_SLACK = 10.0  # seconds that a stop may take beside its waits
 _INTERRUPTED = {1, -signal.SIGINT}  # Python makes an exception of it, and who catches that may exit
 _MAY_STOP_THE_START = ("cancels the start", "stops the start", "cancels", "cancels twice", "scope", "times out")
 
@@ -24,7 +26,7 @@ _MAY_STOP_THE_START = ("cancels the start", "stops the start", "cancels", "cance
 def judge(stage: Stage, deeds: Deeds) -> list[str]:
     """What is wrong."""
     complaints = list(stage.complaints)
-    complaints += _judge_start(stage)
+    complaints += [*_judge_start(stage), *_judge_time(stage, deeds)]
     if stage.result is not None:
         case = _Case(stage, deeds, stage.result)
         complaints += [*case.exits(), *case.failures(), *case.causes(), *case.values(), *case.messages()]
@@ -43,6 +45,17 @@ def _judge_start(stage: Stage) -> Iterator[str]:
         yield "it did not start, and nobody knows why"
     elif stage.started and stage.result is None and plan.act.kind != "drops":
         yield "there is no result"
+
+
+def _judge_time(stage: Stage, deeds: Deeds) -> Iterator[str]:
+    """Once a stop was due, nobody was waited for longer than the plan allows."""
+    options = stage.plan.options
+    failed = [rank for rank in range(len(stage.plan.ranks)) if stage.plan.fails(rank)]
+    due = [ending.at + options["failure_grace"] for rank in failed if (ending := deeds.ending(rank)) is not None]
+    due += [] if stage.stop_at is None else [stage.stop_at]
+    grace = options["shutdown_timeout"] if options["shutdown_timeout"] < LONG else 0.0  # nobody would need all of that
+    if due and stage.over_at > min(due) + 2 * grace + options["drain_timeout"] + _SLACK:
+        yield f"it took {stage.over_at - min(due):.1f} seconds to stop, with {options}"
 
 
 class _Case:

@@ -52,6 +52,7 @@ class Stage:
         self.deeds = str(self.directory / "deeds")
         self.mark = f"{plan.name}{os.getpid()}-{time.monotonic_ns()}"
         self.stop_at: float | None = None  # when the application asked for an end, by the monotonic clock
+        self.over_at = 0.0
         self.stop_signals: set[int] = set()
         self.sent: list[Sent] = []
         self.seen: list[Seen] = []
@@ -95,6 +96,7 @@ class Stage:
 
     async def conclude(self) -> None:
         """Everything is over: keep what the judge wants to know, and let go of the context."""
+        self.over_at = time.monotonic()
         for task in self._spectators:
             await task
         if "ctx" in vars(self):
