@@ -21,7 +21,7 @@ def content(kind: str, size: int, salt: int) -> bytes:
     if kind == "long":
         return b"%d " % salt + b"=" * size + b"\n"
     if kind == "binary":
-        return b"".join(_words(size, salt))
+        return b"".join(_blocks(size, salt))
     if kind == "progress":
         return b"".join(_updates(size, salt)) + b"\n"
     raise ValueError(kind)
@@ -36,9 +36,10 @@ def _lines(size: int, salt: int) -> Iterator[bytes]:
         yield line
 
 
-def _words(size: int, salt: int) -> Iterator[bytes]:
-    for number in range(size // 8):
-        yield ((salt + 1) * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+def _blocks(size: int, salt: int) -> Iterator[bytes]:
+    noise = b"".join(((salt + 1) * number * 0x9E3779B97F4A7C15 % (1 << 64)).to_bytes(8) for number in range(1, 64))
+    for number in range((size + 511) // 512):
+        yield number.to_bytes(8) + noise
 
 
 def _updates(size: int, salt: int) -> Iterator[bytes]:

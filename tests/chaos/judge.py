@@ -125,8 +125,9 @@ class _Case:
     def _moment(self, rank: int) -> float | None:
         """When ``rank`` failed by itself, or by a signal that was no request to stop."""
         ending = self.deeds.ending(rank)
+        failed = ending is not None and (ending.code != 0 or self._withholds(rank))
         sent = [one.at for one in self.stage.sent if one.rank in (rank, None)]
-        return min([*sent, *([ending.at] if ending else [])], default=None)
+        return min([*sent, *([ending.at] if ending and failed else [])], default=None)
 
     def _was_alone(self, rank: int, moments: dict[int, float]) -> bool:
         """Whether ``rank`` failed clearly before anything else could have stopped it."""

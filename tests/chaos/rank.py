@@ -162,6 +162,8 @@ class _Rank:
     def end(self, how: str, code: int = 0, size: int = 0, salt: int = 0) -> Pauses:
         """The last step. ``code`` is the exit code to expect."""
         yield from ()
+        values = {"value": (self._rank, content("binary", size, salt)), "unpicklable": Unpicklable(),
+                  "loads badly": LoadsBadly()}  # fmt: skip
         if how == "signal":
             _prepare_to_die_by(-code)
         self._tell("ending", str(code))
@@ -173,8 +175,7 @@ class _Rank:
             os._exit(code)
         elif how in ("raise", "record"):
             raise RuntimeError(f"chaos of rank {self._rank}")
-        return {"value": (self._rank, content("binary", size, salt)), "unpicklable": Unpicklable(),
-                "loads badly": LoadsBadly()}.get(how)  # fmt: skip
+        return values.get(how)
 
     def _be_born(self) -> None:
         signal.alarm(LONGEST_LIFE)
