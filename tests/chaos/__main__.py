@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.chaos.cell import own_cell
 from tests.chaos.draw import draw_scene
 from tests.chaos.session import Failure, Options, Sample, Session, Tally, warm_up
 from tests.helpers.apps import LOOPS, new_loop
@@ -85,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     warm_up()
     soak = Soak(options, loops, until_failure=arguments.stop)
-    soak.run()
+    with own_cell():
+        soak.run()
     if arguments.json:
         _write(arguments.json, options, loops, soak)
     return 1 if soak.tally.failures else 0

@@ -60,10 +60,14 @@ class Deeds:
         """How many bytes ``rank`` has surely written to ``stream``, and how many at most."""
         return tuple(self._bytes(what, rank, stream) for what in ("said", "saying"))  # type: ignore[return-value]
 
-    def survivors(self) -> list[int]:
-        """Who of those that were ever born still runs; the pids of others may be anybody's."""
-        born = {(deed.pid, deed.birth) for deed in self._deeds if deed.what == "born"}
-        return sorted(pid for pid, birth in born if _birth_of_living(pid) == birth)
+    def alive(self, *kinds: str) -> set[tuple[int, int]]:
+        """Rank and pid of who was born, escaped or detached, and still runs; another's pid may be anybody's now."""
+        told = [deed for deed in self._deeds if deed.what in kinds]
+        return {(deed.rank, deed.pid) for deed in told if _birth_of_living(deed.pid) == deed.birth}
+
+    def all(self, kind: str) -> set[tuple[int, int]]:
+        """Rank and pid of who ever was born, escaped or detached."""
+        return {(deed.rank, deed.pid) for deed in self._deeds if deed.what == kind}
 
     def _of(self, rank: int) -> list[Deed]:
         return [deed for deed in self._deeds if deed.rank == rank]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from aelastic import Std
 from tests.chaos.chance import Draw
 from tests.chaos.draw_ranks import DEADLY, MOODS, draw_ranks
-from tests.chaos.plan import Act, GangPlan, Home, LogsPlan, ScenePlan, Spectator
+from tests.chaos.plan import Act, Assault, GangPlan, Home, LogsPlan, ScenePlan, Spectator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aelastic.conduct.containment import Mode
 
 _SIZES = (1, 2, 2, 3, 3, 4, 4, 5, 6, 8, 12)
 _HOMES: Mapping[Home, int] = {"program": 14, "spawn": 5, "fork": 2, "forkserver": 2}
@@ -29,23 +31,36 @@ _BREAKABLE: Mapping[Home, list[str]] = {
 }
 
 
-def draw_scene(seeds: Sequence[int], *, escapees: bool = False) -> ScenePlan:
-    """The scene of ``seeds``: what each of them stands for, all at the same time."""
+def draw_scene(seeds: Sequence[int], *, contained: bool = False) -> ScenePlan:
+    """The scene of ``seeds``: what each of them stands for, all at the same time.
+
+    ``contained``: with nothing that may outlive its gang.
+    """
     gangs: list[GangPlan] = []
-    eager = False
+    eager, assaults = False, []
     for seed in seeds:
         draw = Draw(seed)
         eager = eager or draw.chance(0.1)
+        if draw.chance(0.15):
+            assaults.append(
+                Assault(draw.seconds(0.5), int(draw.pick([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])))
+            )
         count = draw.weigh({1: 8, 2: 2, 3: 1})
-        gangs += [_draw_gang(draw, f"s{seed}-{number}-", escapees=escapees) for number in range(count)]
-    return ScenePlan(tuple(seeds), tuple(gangs), eager)
+        gangs += [_draw_gang(draw, f"s{seed}-{number}-", contained=contained) for number in range(count)]
+    return ScenePlan(tuple(seeds), tuple(gangs), eager, assaults[0] if assaults else None)
 
 
-def _draw_gang(draw: Draw, name: str, *, escapees: bool) -> GangPlan:
+def _draw_gang(draw: Draw, name: str, *, contained: bool) -> GangPlan:
     home = draw.weigh(_HOMES)
     size = draw.pick(_SIZES) if home == "program" else 1 + draw.number(4)
     mood = draw.weigh(MOODS)
-    ranks = draw_ranks(draw, size, home, mood, escapees=escapees)
+    departures: tuple[str, ...] = ("let_escape", "detach")
+    if contained:
+        departures = ("let_escape",) if home in ("program", "spawn") else ()
+    ranks = draw_ranks(draw, size, home, mood, departures)
+    containment: Mode | None = draw.pick(
+        [None, None, "marker"] if contained else [None, None, "cgroup", "marker", "marker", "group"]
+    )
     asynchronous = home != "program" and draw.chance(0.3)
     act = _draw_act(draw, size)
     if mood == "duel" and draw.chance(0.6):
@@ -57,8 +72,9 @@ def _draw_gang(draw: Draw, name: str, *, escapees: bool) -> GangPlan:
         Spectator(draw.pick(["events", "logs"]), draw.pick([0, 0, 1, 3, 20])) for _ in range(draw.pick([0, 0, 1, 2]))
     )
     broken = draw.pick(["logs", *_BREAKABLE[home]]) if draw.chance(0.04) else ""
-    gang = GangPlan(name, home, asynchronous, ranks, logs, Act("waits", 0), options, spectators, broken)
-    return _with_act(gang, act)
+    return _with_act(
+        GangPlan(name, home, asynchronous, ranks, logs, act, options, containment, spectators, broken), act
+    )
 
 
 def _with_act(gang: GangPlan, act: Act) -> GangPlan:

@@ -28,8 +28,8 @@ _REPORTS = ("empty", "truncated", "binary", "nested", "large", "text", "fifo", "
 _CLEAR = 1.0  # seconds between a first failure and the next in a duel
 
 
-def draw_ranks(draw: Draw, size: int, home: Home, mood: str, *, escapees: bool) -> tuple[RankPlan, ...]:
-    """``size`` ranks in a ``mood``.
+def draw_ranks(draw: Draw, size: int, home: Home, mood: str, departures: Sequence[str]) -> tuple[RankPlan, ...]:
+    """``size`` ranks in a ``mood``; ``departures``: the steps by which what they start may leave them.
 
     "good": all end well; "duel": one fails clearly before all others; "flood": they write as much as they can, and
     end; "anything": each as it likes.
@@ -40,7 +40,7 @@ def draw_ranks(draw: Draw, size: int, home: Home, mood: str, *, escapees: bool) 
         if mood == "flood":
             steps = _draw_flood(draw, rank, home)
         else:
-            vices = _draw_vices(draw, rank, home, escapees=escapees)
+            vices = _draw_vices(draw, rank, departures)
             steps = [*vices, *_draw_end(draw, home, mood, first=rank == loser)]
         ranks.append(RankPlan(tuple(steps)))
     return tuple(ranks)
@@ -67,7 +67,7 @@ def _pause(draw: Draw) -> list[Step]:
     return [Step("rest", {"seconds": draw.seconds(0.6)})] if draw.chance(0.6) else []
 
 
-def _draw_vices(draw: Draw, rank: int, home: Home, *, escapees: bool) -> list[Step]:
+def _draw_vices(draw: Draw, rank: int, departures: Sequence[str]) -> list[Step]:
     """In any order; a rank whose children write to its standard error leaves that to them."""
     writes = draw.chance(0.08)
     streams = [1] if writes else [1, 2]
@@ -78,8 +78,10 @@ def _draw_vices(draw: Draw, rank: int, home: Home, *, escapees: bool) -> list[St
         steps.insert(draw.number(len(steps)), Step("ignore", {"numbers": [signal.SIGTERM, signal.SIGINT]}))
     if writes or draw.chance(0.1):
         steps.append(Step("leave_children", {"count": 1 + draw.number(2), "write": writes}))
-    if escapees and draw.chance(0.15):
+    if "let_escape" in departures and draw.chance(0.12):
         steps.append(Step("let_escape", {"hold": draw.chance(0.3)}))
+    if "detach" in departures and draw.chance(0.03):
+        steps.append(Step("detach"))
     if draw.chance(0.08):
         steps.append(Step("report", {"kind": draw.pick(_REPORTS)}))
     return steps

@@ -27,10 +27,16 @@ def judge(stage: Stage, deeds: Deeds) -> list[str]:
     """What is wrong."""
     complaints = list(stage.complaints)
     complaints += [*_judge_start(stage), *_judge_time(stage, deeds)]
+    if gone := deeds.all("detached") - stage.outlived:
+        complaints.append(f"what was left on purpose has not stayed: {sorted(gone)}")
     if stage.result is not None:
         case = _Case(stage, deeds, stage.result)
         complaints += [*case.exits(), *case.failures(), *case.causes(), *case.values(), *case.messages()]
-        complaints += [*case.records(), *(text for seen in stage.seen for text in case.spectator(seen))]
+        complaints += [
+            *case.records(),
+            *case.detached(),
+            *(text for seen in stage.seen for text in case.spectator(seen)),
+        ]
     return [f"{stage.plan.name}: {text}" for text in complaints]
 
 
@@ -181,6 +187,13 @@ class _Case:
             yield f"at the end the ranks are {states}"
         if any(one.exitcode != self.codes.get(rank) for rank, one in self.stage.states.items()):
             yield f"the snapshot has other exit codes: {self.stage.states}"
+
+    def detached(self) -> Iterator[str]:
+        """Who was left on purpose is listed."""
+        listed = {(rank, pid) for rank, pids in self.result.detached.items() for pid in pids}
+        expected = set() if self.stage.containment == "group" else self.stage.outlived
+        if not listed <= self.stage.outlived or (listed != expected and not self.stage.may_lose):
+            yield f"detached {sorted(listed)}; there were {sorted(expected)}"
 
     def spectator(self, seen: Seen) -> Iterator[str]:
         """Somebody who stayed has seen every event, in order."""

@@ -10,6 +10,7 @@ from tests.chaos.content import PLAIN, content
 
 if TYPE_CHECKING:
     from aelastic import Std
+    from aelastic.conduct.containment import Mode
 
 Home = Literal["program", "spawn", "fork", "forkserver"]
 LONG = 30.0  # seconds; a rest of this length ends only by a signal
@@ -132,6 +133,7 @@ class GangPlan:
     logs: LogsPlan
     act: Act
     options: dict[str, Any]
+    containment: Mode | None = None
     spectators: tuple[Spectator, ...] = ()
     broken: str = ""
 
@@ -154,10 +156,18 @@ class GangPlan:
 
     def __str__(self) -> str:
         kind = f"async {self.home}" if self.asynchronous else self.home
-        lines = [f"{self.name}: {kind}, {self.act}, {self.options}, broken={self.broken!r}, {self.spectators}"]
-        lines.append(f"    {self.logs}")
+        lines = [f"{self.name}: {kind}, {self.act}, broken={self.broken!r}, {self.spectators}"]
+        lines.append(f"    {self.options}, containment={self.containment!r}, {self.logs}")
         lines += [f"    rank {number}: {'; '.join(map(str, rank.steps))}" for number, rank in enumerate(self.ranks)]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Assault:
+    """The guardian gets ``signal`` after ``at`` seconds."""
+
+    at: float
+    signal: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,7 @@ class ScenePlan:
     seeds: tuple[int, ...]
     gangs: tuple[GangPlan, ...]
     eager: bool = False
+    assault: Assault | None = None
 
     def __str__(self) -> str:
-        return "\n".join([f"scene of seeds {self.seeds}, eager={self.eager}", *map(str, self.gangs)])
+        return "\n".join([f"scene of seeds {self.seeds}, eager={self.eager}, {self.assault}", *map(str, self.gangs)])

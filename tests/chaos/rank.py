@@ -26,11 +26,11 @@ _STEP = 0.05  # nobody sleeps for longer in one go: a signal just before a sleep
 _BLOCK = 64 * 1024
 
 
-def command(spec: str) -> tuple[str, ...]:
+def command(spec: str, function: str = "main") -> tuple[str, ...]:
     """What follows the name of the interpreter to make it a rank. ``-S``: it starts in half the time."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    start = f"import sys; sys.path[:0] = [{root!r}, {root!r} + '/src']; from tests.chaos.rank import main; main()"
-    return "-S", "-E", "-c", start, spec
+    path = f"import sys; sys.path[:0] = [{root!r}, {root!r} + '/src']"
+    return "-S", "-E", "-c", f"{path}; from tests.chaos.rank import {function}; {function}()", spec
 
 
 def main() -> None:
@@ -42,6 +42,11 @@ def main() -> None:
         decorated(sys.argv[1])
     else:
         live(sys.argv[1])
+
+
+def outlive() -> None:
+    """What a rank has left on purpose."""
+    _Rank(json.loads(sys.argv[1])).outlive()
 
 
 def live(spec: str) -> Any:
@@ -143,9 +148,18 @@ class _Rank:
             if os.fork() == 0:
                 if not hold:
                     os.closerange(0, 1024)
-                self._be_child(0, write=False)
+                self._be_child(0, write=False, how="escaped")
             os._exit(0)
         os.waitpid(middle, 0)
+        yield from ()
+
+    def detach(self) -> Pauses:
+        """Start a process that is to outlive the run, in the way that is provided for it."""
+        if os.fork() == 0:
+            os.setsid()
+            spec = json.dumps({"rank": self._rank, "deeds": self._deeds, "steps": []})
+            argv = (sys.executable, *command(spec, "outlive"))
+            os.execve(sys.executable, argv, {**os.environ, "AELASTIC_DETACH": "1"})  # noqa: S606
         yield from ()
 
     def freeze(self) -> Pauses:
@@ -177,15 +191,19 @@ class _Rank:
             raise RuntimeError(f"chaos of rank {self._rank}")
         return values.get(how)
 
-    def _be_born(self) -> None:
+    def outlive(self) -> NoReturn:
+        """Be there for long."""
+        self._be_child(0, write=False, how="detached")
+
+    def _be_born(self, how: str = "born") -> None:
         signal.alarm(LONGEST_LIFE)
         with open("/proc/self/stat") as stat:
             self._birth = stat.read().rpartition(")")[2].split()[19]
-        self._tell("born", "")
+        self._tell(how, "")
 
-    def _be_child(self, number: int, write: bool) -> NoReturn:
+    def _be_child(self, number: int, write: bool, how: str = "born") -> NoReturn:
         try:
-            self._be_born()
+            self._be_born(how)
             for line in range(1_000_000):
                 if write and line < 2000:
                     os.write(2, b"child %d.%d %d\n" % (self._rank, number, line))

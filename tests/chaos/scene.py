@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos.acts import perform
+from tests.chaos.assault import attack
 from tests.chaos.deeds import Deeds
 from tests.chaos.judge import judge
 from tests.chaos.logs import judge_logs
@@ -20,7 +21,7 @@ from tests.chaos.traces import Complaints, Traces, own_world, stray_files
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.chaos.plan import ScenePlan
+    from tests.chaos.plan import Assault, ScenePlan
 
 LONGEST_SCENE = 90.0  # seconds; nothing in any plan takes a tenth of it
 
@@ -39,9 +40,9 @@ async def _play(scene: ScenePlan, directory: Path) -> list[str]:
     with own_world(directory) as console, heard.listening(), _tasks(eager=scene.eager):
         traces = Traces()
         stages = [Stage(gang, directory) for gang in scene.gangs]
-        complaints = await _perform_all(stages)
+        complaints = await _perform_all(stages, scene.assault)
         complaints += await traces.left(stages)
-    complaints += heard.all(stages)
+    complaints += heard.all(stages, assaulted=scene.assault is not None)
     shown = console.read_bytes() if len(stages) == 1 else None
     for stage in stages:
         deeds = Deeds.read(stage.deeds)
@@ -50,8 +51,9 @@ async def _play(scene: ScenePlan, directory: Path) -> list[str]:
     return complaints + stray_files(stages, directory / "tmp")
 
 
-async def _perform_all(stages: Sequence[Stage]) -> list[str]:
+async def _perform_all(stages: Sequence[Stage], assault: Assault | None) -> list[str]:
     """Every gang to its end; what did not come to one."""
+    attacker = asyncio.create_task(attack(assault, stages))
     names = {asyncio.create_task(_perform(stage)): stage.plan.name for stage in stages}
     done, late = await asyncio.wait(names, timeout=LONGEST_SCENE)
     complaints = [f"{names[task]}: {error!r}" for task in done if (error := task.exception()) is not None]
@@ -59,7 +61,7 @@ async def _perform_all(stages: Sequence[Stage]) -> list[str]:
         complaints += [f"{names[task]}: has no end\n{_all_stacks()}" for task in late]
     for task in late:
         task.cancel()
-    return complaints
+    return complaints + await attacker
 
 
 async def _perform(stage: Stage) -> None:

@@ -37,7 +37,7 @@ class Options:
     gangs: int | None = None
     seconds: float | None = None
     concurrency: int = 1
-    escapees: bool = False
+    contained: bool = False
     same: bool = False  # the first scene again and again
 
     def over(self, tally: Tally) -> bool:
@@ -147,7 +147,7 @@ class Session:
     async def _play_next(self) -> None:
         options = self.options
         first = options.seed + (0 if options.same else self.tally.scenes * options.concurrency)
-        scene = draw_scene(range(first, first + options.concurrency), escapees=options.escapees)
+        scene = draw_scene(range(first, first + options.concurrency), contained=options.contained)
         began = time.monotonic()
         complaints = await play(scene)
         self.tally.add(scene, time.monotonic() - began)

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import aelastic
 from tests.chaos import rank as script
+from tests.chaos.cell import can_have_control_groups
+from tests.chaos.deeds import Deeds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aelastic import Event, LogLine, PContext, RankSnapshot, RunProcsResult
+    from aelastic.conduct.containment import Mode
     from tests.chaos.plan import GangPlan, Spectator
 
 MARK = "AELASTIC_CHAOS_MARK"
@@ -62,6 +65,9 @@ class Stage:
         self.result: RunProcsResult | None = None
         self.states: dict[int, RankSnapshot] = {}
         self.pids: dict[int, int] = {}
+        strongest: Mode = "cgroup" if can_have_control_groups() else "marker"
+        self.containment = strongest if plan.containment in (None, "cgroup") else plan.containment
+        self.outlived: set[tuple[int, int]] = set()  # rank and pid of who was detached and is still there
         self._spectators: list[asyncio.Task[None]] = []
         Path(self.deeds).touch()
         self.ctx: PContext = self._context()
@@ -80,6 +86,8 @@ class Stage:
         """The ranks are there: let the spectators in."""
         self.started = True
         self.pids = self.ctx.pids()
+        if self.ctx.containment != self.containment:
+            self.complaints.append(f"the containment is {self.ctx.containment}, expected {self.containment}")
         for spectator in self.plan.spectators:
             self._admit(spectator)
 
@@ -107,6 +115,17 @@ class Stage:
                     self.complaints.append("a second wait gives another result")
             del self.ctx
 
+    @property
+    def may_lose(self) -> bool:
+        """Whether what leaves its group may get lost: it shows no mark after a mere fork."""
+        forked = self.plan.home in ("fork", "forkserver")
+        return self.containment == "group" or (self.containment == "marker" and forked)
+
+    def tolerated(self) -> set[int]:
+        """Pids of those who may be there when the gang is over."""
+        kinds = ("detached", "escaped") if self.may_lose else ("detached",)
+        return {pid for _, pid in Deeds.read(self.deeds).alive(*kinds)}
+
     def _context(self) -> PContext:
         plan, ranks = self.plan, range(len(self.plan.ranks))
         options: dict[str, Any] = {
@@ -114,6 +133,7 @@ class Stage:
             "logs_specs": self._logs_specs(),
             "duplicate_stdout_filters": ["KEEP"] if plan.logs.filtered else None,
             "duplicate_stderr_filters": ["KEEP"] if plan.logs.filtered else None,
+            "containment": None if plan.containment is None else self.containment,
             **plan.options,
         }
         specs: dict[int, Any] = {rank: plan.spec(rank, self.deeds) for rank in ranks}

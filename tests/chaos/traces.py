@@ -16,18 +16,20 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.chaos.cell import control_groups
 from tests.chaos.deeds import Deeds
 from tests.chaos.stage import MARK
 from tests.helpers.apps import processes_with
 from tests.helpers.leaks import Belongings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.chaos.stage import Stage
 
 PATIENCE = 5.0  # seconds for what has been told to go, on a busy machine
 _WORTH_A_COMPLAINT = logging.WARNING
+_GUARDIANS_DEATH = "the guardian of the ranks has ended"
 
 
 class Complaints(logging.Handler):
@@ -60,14 +62,15 @@ class Complaints(logging.Handler):
             handler, sys.unraisablehook, threading.excepthook = before
             loop.set_exception_handler(handler)
 
-    def all(self, stages: Sequence[Stage]) -> list[str]:
-        """What was heard and should not have been."""
+    def all(self, stages: Sequence[Stage], *, assaulted: bool) -> list[str]:
+        """What was heard and should not have been; ``assaulted``: somebody has killed the guardian."""
         dropped = {f"run {stage.plan.name!r} was dropped without being closed" for stage in stages if _drops(stage)}
         forks = any(stage.plan.home == "fork" for stage in stages)
         heard = [one for one in self.warnings if str(one.message) not in dropped]
         if forks:
             heard = [one for one in heard if not str(one.message).startswith("start_method='fork'")]
-        return self.texts + [f"warning: {one.category.__name__}: {one.message}" for one in heard]
+        texts = [text for text in self.texts if not (assaulted and _GUARDIANS_DEATH in text)]
+        return texts + [f"warning: {one.category.__name__}: {one.message}" for one in heard]
 
 
 def _drops(stage: Stage) -> bool:
@@ -120,25 +123,30 @@ class Traces:
         while (left := self._look(stages)) and time.monotonic() < deadline:
             gc.collect()
             await asyncio.sleep(0.02)
-        _kill(survivors(stages))
+        for stage in stages:
+            stage.outlived = Deeds.read(stage.deeds).alive("detached")
+            kill(survivors(stage) | stage.tolerated())
         return left
 
     def _look(self, stages: Sequence[Stage]) -> list[str]:
         tasks = asyncio.all_tasks() - self._tasks - {asyncio.current_task()}
+        found = [pid for stage in stages for pid in survivors(stage) - stage.tolerated()]
         return [
-            *(f"process {_describe(pid)}" for pid in survivors(stages)),
+            *(f"process {_describe(pid)}" for pid in found),
             *self._belongings.left(),
             *(f"task {task}" for task in tasks),
+            *(f"control group {path}" for path in control_groups()),
         ]
 
 
-def survivors(stages: Sequence[Stage]) -> set[int]:
-    """Processes of these gangs: by their mark, and, since a fork does not show it, by what they said of themselves."""
-    marked = {pid for stage in stages for pid in processes_with(MARK, stage.mark)}
-    return marked | {pid for stage in stages for pid in Deeds.read(stage.deeds).survivors()}
+def survivors(stage: Stage) -> set[int]:
+    """Processes of the gang: by their mark, and, since a fork does not show it, by what they said of themselves."""
+    told = Deeds.read(stage.deeds).alive("born", "escaped", "detached")
+    return {*processes_with(MARK, stage.mark), *(pid for _, pid in told)}
 
 
-def _kill(pids: set[int]) -> None:
+def kill(pids: Iterable[int]) -> None:
+    """Those that are still there."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
