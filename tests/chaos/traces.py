@@ -123,6 +123,7 @@ class Traces:
         while (left := self._look(stages)) and time.monotonic() < deadline:
             gc.collect()
             await asyncio.sleep(0.02)
+        left += [f"now {time.monotonic()}, deeds:\n{Path(stage.deeds).read_text()}" for stage in stages if left]
         for stage in stages:
             stage.outlived = Deeds.read(stage.deeds).alive("detached")
             kill(survivors(stage) | stage.tolerated())
