@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import statistics
 import sys
 import time
 from dataclasses import asdict, replace
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.cell import own_cell
 from tests.chaos.draw import draw_scene
+from tests.chaos.murder import murder
 from tests.chaos.session import Failure, Options, Sample, Session, Tally, warm_up
 from tests.helpers.apps import LOOPS, new_loop
 
@@ -84,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.show:
         print(draw_scene(range(options.seed, options.seed + options.concurrency)))
         return 0
+    if arguments.murders:
+        return _murder(range(options.seed, options.seed + arguments.murders), loops)
     warm_up()
     soak = Soak(options, loops, until_failure=arguments.stop)
     with own_cell():
@@ -91,6 +96,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         _write(arguments.json, options, loops, soak)
     return 1 if soak.tally.failures else 0
+
+
+def _murder(seeds: Sequence[int], loops: Sequence[str]) -> int:
+    murders = []
+    for seed, loop in itertools.product(seeds, loops):
+        murders.append(murder(seed, loop))
+        if murders[-1].complaints:
+            print(f"\nNOT WELL, {murders[-1]}\n", flush=True)
+    seconds = [one.seconds for one in murders]
+    print(
+        f"{len(murders)} murders, {sum(one.victims for one in murders)} victims, "
+        f"gone after {statistics.median(seconds):.3f} s (median), {max(seconds):.3f} s (longest), "
+        f"{sum(bool(one.complaints) for one in murders)} failures, "
+        f"{sum(len(one.litter) for one in murders)} empty control groups left"
+    )
+    return 1 if any(one.complaints for one in murders) else 0
 
 
 def _write(path: str, options: Options, loops: Sequence[str], soak: Soak) -> None:
@@ -119,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--same", action="store_true", help="the same scene again and again")
     parser.add_argument("--stop", action="store_true", help="end with the first scene that does not go well")
     parser.add_argument("--show", action="store_true", help="print the plan, run nothing")
+    parser.add_argument("--murders", type=int, help="instead: kill an application as often on each loop")
     parser.add_argument("--json", help="write samples and failures to this file")
     return parser
 

@@ -19,7 +19,7 @@ def own_cell() -> Iterator[None]:
     if outside is None:
         yield
         return
-    cell = ControlGroup(os.path.join(outside, _name()), outside)
+    cell = ControlGroup(os.path.join(outside, _name(os.getpid())), outside)
     cell.make()
     cell.adopt(os.getpid())
     try:
@@ -29,12 +29,20 @@ def own_cell() -> Iterator[None]:
         cell.remove()
 
 
-def control_groups() -> list[str]:
-    """The runs' control groups inside of our own."""
-    inside = own_directory()
-    if inside is None or os.path.basename(inside) != _name():
+def control_groups(pid: int | None = None) -> list[str]:
+    """The runs' control groups in the cell of ``pid``, a process started by this one, or in our own."""
+    directory = own_directory() if pid is None else _cell_of(pid)
+    if directory is None or not os.path.basename(directory).startswith("chaos-"):
         return []
-    return [one.path for one in os.scandir(inside) if one.name.startswith("aelastic-")]
+    with contextlib.suppress(FileNotFoundError):
+        return [one.path for one in os.scandir(directory) if one.name.startswith("aelastic-")]
+    return []
+
+
+def remove_cell(pid: int) -> None:
+    """``pid`` had no time to do it."""
+    if (directory := _cell_of(pid)) is not None:
+        ControlGroup(directory, os.path.dirname(directory)).remove()
 
 
 def can_have_control_groups() -> bool:
@@ -42,5 +50,10 @@ def can_have_control_groups() -> bool:
     return own_directory() is not None
 
 
-def _name() -> str:
-    return f"chaos-{os.getpid()}"
+def _cell_of(pid: int) -> str | None:
+    outside = own_directory()
+    return None if outside is None else os.path.join(outside, _name(pid))
+
+
+def _name(pid: int) -> str:
+    return f"chaos-{pid}"

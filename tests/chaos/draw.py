@@ -42,9 +42,8 @@ def draw_scene(seeds: Sequence[int], *, contained: bool = False) -> ScenePlan:
         draw = Draw(seed)
         eager = eager or draw.chance(0.1)
         if draw.chance(0.15):
-            assaults.append(
-                Assault(draw.seconds(0.5), int(draw.pick([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])))
-            )
+            stop = signal.SIGKILL if contained else signal.SIGSTOP  # a stopped guardian does not hear of our end
+            assaults.append(Assault(draw.seconds(0.5), int(draw.pick([signal.SIGKILL, signal.SIGKILL, stop]))))
         count = draw.weigh({1: 8, 2: 2, 3: 1})
         gangs += [_draw_gang(draw, f"s{seed}-{number}-", contained=contained) for number in range(count)]
     return ScenePlan(tuple(seeds), tuple(gangs), eager, assaults[0] if assaults else None)

@@ -133,7 +133,7 @@ class Traces:
         tasks = asyncio.all_tasks() - self._tasks - {asyncio.current_task()}
         found = [pid for stage in stages for pid in survivors(stage) - stage.tolerated()]
         return [
-            *(f"process {_describe(pid)}" for pid in found),
+            *(f"process {describe(pid)}" for pid in found),
             *self._belongings.left(),
             *(f"task {task}" for task in tasks),
             *(f"control group {path}" for path in control_groups()),
@@ -153,7 +153,8 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _describe(pid: int) -> str:
+def describe(pid: int) -> str:
+    """What can be said about a process."""
     facts: list[Any] = [pid]
     for name in ("cmdline", "stat", "wchan"):
         with contextlib.suppress(OSError):
