@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.chaos.assault import guardians_of
 from tests.chaos.cell import control_groups, own_cell, remove_cell
 from tests.chaos.chance import Draw
 from tests.chaos.session import Options, Session, warm_up
 from tests.chaos.traces import describe, kill
-from tests.helpers.apps import new_loop, processes_with
+from tests.helpers.apps import marked, new_loop
+from tests.helpers.guardians import guardians_of
 
 PATIENCE = 3.0  # seconds; one is promised, on a machine with nothing else to do
 _MARK = "AELASTIC_CHAOS_MURDER"
@@ -52,15 +52,15 @@ def murder(seed: int, loop: str) -> Murder:
     try:
         application = _start(seed, loop, directory, mark)
         time.sleep(Draw(seed).seconds(_LONGEST_LIFE))
-        guardians = guardians_of(application.pid)
-        victims = {*processes_with(_MARK, mark), *guardians} - {application.pid}
+        guardians = set(guardians_of(application.pid))
+        victims = {*marked(_MARK, mark), *guardians} - {application.pid}
         application.kill()
         began = time.monotonic()
         application.wait()
         while (left := _left(mark, guardians)) and time.monotonic() < began + PATIENCE:
             time.sleep(0.005)
         seconds = time.monotonic() - began
-        kill(processes_with(_MARK, mark))
+        kill(marked(_MARK, mark))
         litter = control_groups(application.pid)
         remove_cell(application.pid)
         return Murder(seed, loop, len(victims), seconds, left, litter)
@@ -95,7 +95,7 @@ def _start(seed: int, loop: str, directory: str, mark: str) -> subprocess.Popen[
 def _left(mark: str, guardians: set[int]) -> list[str]:
     """What runs of it. A guardian shows no mark; its environment is empty."""
     alive = {pid for pid in guardians if os.path.exists(f"/proc/{pid}/exe")}
-    return [f"process {describe(pid)}" for pid in {*processes_with(_MARK, mark), *alive}]
+    return [f"process {describe(pid)}" for pid in {*marked(_MARK, mark), *alive}]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.cell import control_groups
 from tests.chaos.deeds import Deeds
 from tests.chaos.stage import MARK
-from tests.helpers.apps import processes_with
+from tests.helpers.apps import marked
 from tests.helpers.leaks import Belongings
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Traces:
 def survivors(stage: Stage) -> set[int]:
     """Processes of the gang: by their mark, and, since a fork does not show it, by what they said of themselves."""
     told = Deeds.read(stage.deeds).alive("born", "escaped", "detached")
-    return {*processes_with(MARK, stage.mark), *(pid for _, pid in told)}
+    return {*marked(MARK, stage.mark), *(pid for _, pid in told)}
 
 
 def kill(pids: Iterable[int]) -> None:
