@@ -159,6 +159,15 @@ def test_a_forked_rank_does_not_keep_what_was_lent_to_another(loop: str, tmp_pat
         assert app.survivors() == []
 
 
+@each_loop
+def test_a_rank_of_the_fork_server_goes_although_it_still_imports_its_function(loop: str, tmp_path: Path) -> None:
+    with Application("app_has_a_slow_module", loop, tmp_path) as app:
+        assert app.line("the rank is") == "the rank is importing in the environment of zero\n"
+        app.process.kill()
+        app.process.wait()
+        assert app.survivors() == []
+
+
 @pytest.mark.parametrize("means", ["group", "pidfd", "none"])
 def test_an_id_that_was_given_to_somebody_else_is_not_signalled(means: str) -> None:
     own_ids = ["unshare", "--pid", "--fork", "--mount-proc"]

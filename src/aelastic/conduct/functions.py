@@ -19,7 +19,7 @@ from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
 from aelastic.worker.bootstrap import command_line
-from aelastic.worker.forked import Entry, enter_and_run, enter_and_run_packed, receive_entry
+from aelastic.worker.forked import Entry, enter_and_run, receive_and_enter, run_packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -194,7 +194,7 @@ class ForkserverWorkload(FunctionWorkload):
         value_end = self._values.open(rank, token)
         with _entry(rank, surroundings, value_end, token, tools, to_server=True) as entry:
             args = (_sent(entry), Packed(self._function, self._args[rank]))
-            process = await fork_by_server(enter_and_run_packed, args, on_exit, tools.clock, tools.executor)
+            process = await fork_by_server(run_packed, args, on_exit, tools.clock, tools.executor)
         self._values.begin(rank, tools)
         return process
 
@@ -227,7 +227,7 @@ def _sent(entry: Entry) -> Sent:
     values = {one.name: getattr(entry, one.name) for one in fields(entry)}
     descriptors = {name: values[name] for name in ("stdout", "stderr", "value_end", "guardian_end")}
     sent = {name: number for name, number in descriptors.items() if number is not None and number >= 0}
-    return Sent(receive_entry, {name: value for name, value in values.items() if name not in sent}, sent)
+    return Sent(receive_and_enter, {name: value for name, value in values.items() if name not in sent}, sent)
 
 
 def _load(blocks: Blocks) -> Outcome:
