@@ -22,9 +22,9 @@ async def main() -> None:
         await asyncio.sleep(0.001)
     async with aelastic.start_processes("f", sleeps, **names, start_method="fork"):
         print("at once", not serving.done(), flush=True)
-        async with await serving:
-            print("ready", flush=True)
-            await asyncio.sleep(600)
+        await serving
+        print("both are there", flush=True)
+        await asyncio.sleep(600)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def test_a_fork_of_the_application_does_not_keep_the_ranks_alive(loop: str) -> N
 def test_a_forked_rank_does_not_keep_what_was_lent_to_another(loop: str, tmp_path: Path) -> None:
     with Application("app_forks_beside_a_server", loop, tmp_path) as app:
         assert app.line("at once") == "at once True\n"
-        app.line("ready")
+        app.line("both are there")
         app.process.kill()
         app.process.wait()
         assert app.survivors() == []
