@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,32 +15,19 @@ import pytest
 from aelastic.process import guardian as guardian_module
 from aelastic.process.guardian import Guardian
 from tests.helpers.apps import LOOPS, Application
+from tests.helpers.guardians import guardians_of
 from tests.helpers.ranks import CHILDREN, shell
 from tests.without_pidfds.sitecustomize import PIDFDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 asynchronous = pytest.mark.asyncio
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 
 SLEEPING = "exec sleep 600"
 READY = "echo ready; exec sleep 600"
-
-
-def guardians_of(pid: int) -> list[int]:
-    """The guardians among the children of the process; one that has ended is none."""
-    found = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(one) for one in children.read_text().split() if _is_guardian(one)]
-    return found
-
-
-def _is_guardian(pid: str) -> bool:
-    with contextlib.suppress(OSError):
-        return b"aelastic-guardian" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 def guardian_of(pid: int, but: int = 0) -> int:

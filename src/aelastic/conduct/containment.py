@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -17,7 +18,7 @@ from aelastic.process.limits import explain
 from aelastic.process.marker import Hunted, Quarry, hunt, last_pid, mark, marks_can_be_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
 logger = logging.getLogger("aelastic")
@@ -95,9 +96,16 @@ class Containment:
         if rank in self._groups:
             self._adopted[rank] = self._executor.submit(_adopt, self._groups[rank], Quarry(self._run, rank), pid)
 
-    def lend_guardian(self) -> int | None:
-        """A descriptor for a fork, through which it tells the guardian of itself; the caller closes its copy."""
-        return self._guardian.lend() if self._guardian else None
+    @contextlib.contextmanager
+    def guardian_lent(self, *, to_server: bool) -> Iterator[int | None]:
+        """A descriptor for a fork, through which it tells the guardian of itself; see ``Guardian.lend``."""
+        guardian = self._guardian
+        descriptor = guardian.lend(to_server=to_server) if guardian else None
+        try:
+            yield descriptor
+        finally:
+            if guardian is not None and descriptor is not None:
+                guardian.take_back(descriptor)
 
     def members_file(self, rank: int) -> str | None:
         """Where a fork enters its control group by itself."""
