@@ -12,6 +12,8 @@ import pytest
 import uvloop
 
 from tests.helpers.leaks import Belongings
+from tests.without_pidfds.sitecustomize import PIDFDS
+from tests.without_pidfds.sitecustomize import __file__ as hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,10 +24,26 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
+def pytest_configure() -> None:
+    """``AELASTIC_TEST_PIDFD=off`` runs the tests, and every Python that they start, as if there were no pidfds."""
+    if not PIDFDS:
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(hook), *inherited]))
+
+
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loops to test on; ``AELASTIC_TEST_LOOPS`` narrows them down (a comma list)."""
     wanted = os.environ.get("AELASTIC_TEST_LOOPS", ",".join(LOOPS)).split(",")
     return {name: LOOPS[name] for name in wanted}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What ``tests/chaos`` is to run; here, since options are known only of what pytest sees first."""
+    group = parser.getgroup("chaos", "gangs drawn from a seed")
+    group.addoption("--chaos-seed", type=int, help="the first scene; the next one has the next number")
+    group.addoption("--chaos-gangs", type=int, help="how many gangs on each loop, at least")
+    group.addoption("--chaos-seconds", type=float, help="how long on each loop")
+    group.addoption("--chaos-concurrency", type=int, default=1, help="seeds that make up one scene")
 
 
 @pytest.fixture(scope="session", autouse=True)

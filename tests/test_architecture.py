@@ -349,8 +349,8 @@ def _is_overload(node: _Definition) -> bool:
 
 # fmt: off
 _HARMLESS_CALLS = frozenset({
-    "ParamSpec", "TypeVar", "TypeVarTuple", "contextvars.ContextVar", "dict", "float", "frozenset", "lazily",
-    "logging.getLogger", "re.compile", "set", "tuple", "types.MappingProxyType", "weakref.WeakKeyDictionary",
+    "ParamSpec", "TypeVar", "TypeVarTuple", "bytes", "contextvars.ContextVar", "dict", "float", "frozenset", "lazily",
+    "logging.getLogger", "range", "re.compile", "set", "tuple", "types.MappingProxyType", "weakref.WeakKeyDictionary",
     "weakref.WeakSet",
 })
 # fmt: on

@@ -6,6 +6,7 @@ MEANS: ``group`` signals groups through pidfds, ``pidfd`` processes only (Linux 
 import contextlib
 import errno
 import os
+import posix
 import select
 import signal
 import subprocess
@@ -61,7 +62,7 @@ def main(means: str) -> None:
         members = Path(f"/proc/{leader.pid}/task/{leader.pid}/children")
         while not (member := members.read_text().split()):
             os.sched_yield()
-        pidfd = os.pidfd_open(int(member[0]))
+        pidfd = posix.pidfd_open(int(member[0]))
         leader.kill()
         leader.wait()
         second.sweep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class Belongings:
     def left_behind(self, patience: float) -> list[str]:
         """What is there now and was not then, after at most ``patience`` seconds for it to go."""
         deadline = time.monotonic() + patience
-        while (left := self._left()) and time.monotonic() < deadline:
+        while (left := self.left()) and time.monotonic() < deadline:
             gc.collect()
             time.sleep(0.01)
         return left
 
-    def _left(self) -> list[str]:
+    def left(self) -> list[str]:
+        """What is there now and was not then."""
         now = Belongings.now()
         return [
             *(f"process {_describe(pid)}" for pid in now.children - self.children),
@@ -77,3 +80,21 @@ def _describe(pid: int) -> str:
         return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r} {Path(f'/proc/{pid}/stat').read_text()[:40]}"
     except FileNotFoundError:
         return f"{pid} (gone)"
+
+
+async def left_in_loop(
+    before: Belongings, tasks: set[asyncio.Task[Any]], *others: str, patience: float = 2.0
+) -> list[str]:
+    """For an application: what is still there when its loop has had time to turn, tasks included.
+
+    ``others`` are words that tell what of it is none of ours.
+    """
+    deadline = time.monotonic() + patience
+    known = ("signal handler", *others)  # asyncio.run's
+    while True:
+        left = [one for one in before.left_behind(patience=0) if not any(word in one for word in known)]
+        left += [str(task) for task in asyncio.all_tasks() - tasks]
+        if not left or time.monotonic() > deadline:
+            return left
+        gc.collect()
+        await asyncio.sleep(0)

@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aelastic import LogsDest, LogsSpecs, PContext, RunProcsResult
+from aelastic import LogsDest, LogsSpecs, PContext, RankExited, RunProcsResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +95,19 @@ os.write(1, b"def\\n")
 """
 
 
+FLOOD_BYTES = 50_000_000
+FLOOD = f"""
+import os
+for start in range(0, {FLOOD_BYTES // 100}, 1000):
+    os.write(1, b"".join(b"%099d\\n" % n for n in range(start, start + 1000)))
+"""
+
+
+def flood() -> str:
+    """``FLOOD`` as rank 0 of the run ``w`` is shown on the console."""
+    return "".join(f"[w0]:{n:099d}\n" for n in range(FLOOD_BYTES // 100))
+
+
 class PathsOf(LogsSpecs):
     """A user's own: ``dest`` as it stands."""
 
@@ -113,15 +126,20 @@ class PathsOf(LogsSpecs):
 
 
 class Heartbeat:
-    """Watches over the loop: ``longest`` is its longest stall so far, in seconds."""
+    """Watches over the loop: ``longest`` is its longest stall so far, in seconds.
+
+    Time in which this thread could have run, and the machine let others run, does not count.
+    """
 
     def __init__(self, interval: float = 0.01) -> None:
         self.longest = 0.0
+        self._queued = 0.0
         self._beats: asyncio.Queue[None] = asyncio.Queue()
         self._interval = interval
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> Self:
+        self._queued = _seconds_in_run_queue()
         self._due = self._loop.time() + self._interval
         self._timer = self._loop.call_at(self._due, self._beat)
         return self
@@ -135,17 +153,34 @@ class Heartbeat:
             await self._beats.get()
 
     def _beat(self) -> None:
-        now = self._loop.time()
+        now, queued = self._loop.time(), _seconds_in_run_queue()
         self._beats.put_nowait(None)
-        self.longest = max(self.longest, now - self._due)
+        self.longest = max(self.longest, now - self._due - (queued - self._queued))
+        self._queued = queued
         self._due = now + self._interval
         self._timer = self._loop.call_at(self._due, self._beat)
+
+
+def _seconds_in_run_queue() -> float:
+    """How long this thread has waited for a cpu so far."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except OSError:  # a kernel that does not count
+        return 0.0
 
 
 def resident_bytes() -> int:
     """The memory of this process."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def exited(ctx: PContext, rank: int = 0) -> None:
+    """Wait for the end of ``rank``, which is not yet that of its output."""
+    async for event in ctx.events():
+        if isinstance(event, RankExited) and event.rank == rank:
+            return
 
 
 async def finish(ctx: PContext) -> RunProcsResult:

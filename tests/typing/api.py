@@ -56,6 +56,7 @@ def the_arguments_are_torchs(specs: aelastic.LogsSpecs) -> None:
         shutdown_timeout=5,
         drain_timeout=0.5,
         failure_grace=1,
+        strip_escapes=True,
     )
     aelastic.start_processes("w", "true", {0: ()}, {0: {}}, start_method="thread")  # type: ignore[call-overload]
     aelastic.start_processes("w", "true", {0: ()}, {0: {"K": 1}})  # type: ignore[dict-item]

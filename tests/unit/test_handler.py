@@ -20,7 +20,8 @@ import pytest
 
 import aelastic
 from aelastic.errors import ChildFailedError, ErrorHandler, ProcessFailure, get_error_handler, record
-from aelastic.errors.report import Report, parse_report
+from aelastic.errors.handler import PRIVATE_LOGS
+from aelastic.errors.report import LARGEST_REPORT, Report, parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -291,6 +292,27 @@ def test_the_file_is_replaced_never_overwritten(error_file: Path) -> None:
     assert told(error_file)["message"] == "ValueError: x"
 
 
+@pytest.mark.parametrize("umask", [0, 0o022])
+@pytest.mark.parametrize(("private", "open_to"), [(None, 0o600), ("1", 0o600), ("0", 0o666)])
+def test_the_file_is_its_owners_alone_unless_told_otherwise(
+    private: str | None, open_to: int, umask: int, error_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PRIVATE_LOGS, raising=False)
+    if private is not None:
+        monkeypatch.setenv(PRIVATE_LOGS, private)
+    script = "from aelastic.errors import ErrorHandler; ErrorHandler().record_exception(ValueError('x'))"
+    subprocess.run([sys.executable, "-c", script], umask=umask, check=True)
+    assert stat.S_IMODE(error_file.stat().st_mode) == open_to & ~umask
+
+
+def test_a_file_that_exists_keeps_its_mode(error_file: Path) -> None:
+    error_file.touch()
+    error_file.chmod(0o640)
+    ErrorHandler().record_exception(ValueError("x"))
+    assert told(error_file)["message"] == "ValueError: x"
+    assert stat.S_IMODE(error_file.stat().st_mode) == 0o640
+
+
 def test_nothing_else_is_left_in_the_directory(error_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     ErrorHandler().record_exception(ValueError("x"))
     assert os.listdir(error_file.parent) == ["error.json"]
@@ -427,6 +449,43 @@ def test_a_child_whose_error_file_is_corrupt_is_told_as_the_box(text: str, error
     child.write_bytes(text.encode("latin-1"))
     supervise(failure_with(child))
     assert "Root Cause" in callstack(error_file)
+
+
+DEEP = "[" * 2000 + "]" * 2000
+
+
+def test_a_child_whose_error_file_can_be_read_but_not_be_written_is_told_as_the_box(
+    error_file: Path, tmp_path: Path
+) -> None:
+    """Python 3.13 reads JSON that is nested more deeply than it can write."""
+    supervise(failure_with(child_error(tmp_path, f'{{"message": {{"message": "E: x", "extraInfo": {DEEP}}}}}')))
+    assert "Root Cause" in callstack(error_file)
+
+
+@pytest.mark.parametrize("text", ['["message"]', "{}", '{"message": 5}'])
+def test_a_child_whose_error_file_tells_nothing_is_told_as_the_box(text: str, error_file: Path, tmp_path: Path) -> None:
+    supervise(failure_with(child_error(tmp_path, text)))
+    assert "Root Cause" in callstack(error_file)
+
+
+def test_a_huge_error_file_of_a_child_is_not_read(
+    error_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = child_error(tmp_path, '{"message": "x"}')
+    os.truncate(child, 200 * 1024 * 1024)
+    assert not ErrorHandler().dump_error_file(str(child), 1)
+    assert "it is too large" in caplog.text
+    child.write_bytes(b'{"message": "x"}'.ljust(LARGEST_REPORT))
+    assert ErrorHandler().dump_error_file(str(child))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_of_a_childs_is_not_opened(
+    make: Callable[[Path], None], error_file: Path, tmp_path: Path
+) -> None:
+    make(tmp_path / "child.json")
+    assert not ErrorHandler().dump_error_file(str(tmp_path / "child.json"))
+    assert not error_file.exists()
 
 
 def test_a_gone_error_file_of_a_child_is_no_error_of_ours(

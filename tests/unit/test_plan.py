@@ -134,11 +134,25 @@ def test_t8_the_environment_is_a_copy() -> None:
     assert env == {"K": "v"}
 
 
-@pytest.mark.parametrize("key", ["", "A=B", "=", "A\0", 5, None, b"A"])
-def test_a_name_that_cannot_be_one(key: object) -> None:
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("", "''"),
+        ("A=secret", "'A' with '=' or NUL behind it"),
+        ("=", "'' with '=' or NUL behind it"),
+        ("A\0secret", "'A' with '=' or NUL behind it"),
+    ],
+)
+def test_a_name_that_cannot_be_one(key: str, shown: str) -> None:
     assert refusal({0: (), 1: ()}, {0: {}, 1: {key: "v"}}) == (
-        f"envs[1]: {key!r} cannot be the name of an environment variable"
+        f"envs[1]: {shown} cannot be the name of an environment variable"
     )
+
+
+@pytest.mark.parametrize(("key", "kind"), [(5, "int"), (None, "NoneType"), (b"A", "bytes"), (("A", "secret"), "tuple")])
+def test_a_name_that_is_no_text(key: object, kind: str) -> None:
+    said = refusal({0: (), 1: ()}, {0: {}, 1: {key: "v"}})
+    assert said == f"envs[1]: expected a str as the name of a variable, got {kind}"
 
 
 @pytest.mark.parametrize(
@@ -148,9 +162,11 @@ def test_a_value_that_is_no_text(value: object, kind: str) -> None:
     assert refusal({0: (), 1: ()}, {0: {}, 1: {"KEY": value}}) == f"envs[1]['KEY']: expected a str, got {kind}"
 
 
-@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+@pytest.mark.parametrize("value", ["secret\0b", "secret\ud800"])
 def test_a_value_that_no_process_can_be_given(value: str) -> None:
-    assert refusal({0: ()}, {0: {"KEY": value}}).startswith("envs[0]['KEY']: the text")
+    with pytest.raises(InvalidArgumentError, match=r"^envs\[0\]\['KEY'\]: the text") as caught:
+        plan({0: ()}, {0: {"KEY": value}})
+    assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
 
 
 def test_a_name_that_cannot_be_encoded() -> None:

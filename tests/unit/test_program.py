@@ -107,8 +107,9 @@ def test_a_program_by_its_name(tmp_path: Path) -> None:
 def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path) -> None:
     error = problem("run", search(tmp_path / "a", tmp_path / "b"))
     assert isinstance(error, FileNotFoundError)
-    assert f"PATH={tmp_path}/a:{tmp_path}/b" in str(error)
+    assert "it is in no directory of PATH (2 looked into)" in str(error)
     assert error.filename == "run"
+    assert str(tmp_path) not in str(error)
 
 
 def test_the_search_goes_on_behind_what_cannot_be_run(tmp_path: Path) -> None:
@@ -123,7 +124,9 @@ def test_a_file_without_run_permission_is_reported_when_there_is_no_other(tmp_pa
     executable(tmp_path / "b" / "run", 0o644)
     error = problem("run", search(tmp_path / "a", tmp_path / "b", tmp_path / "c"))
     assert isinstance(error, PermissionError)
-    assert error.filename == str(tmp_path / "b" / "run")
+    assert "(chmod +x), in directory 2 of PATH" in str(error)
+    assert error.filename == "run"
+    assert str(tmp_path) not in str(error)
 
 
 def test_a_directory_on_the_search_path_is_no_program(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelastic.errors.report import Report, Unreadable, parse_report
+from aelastic.errors import ChildFailedError, ProcessFailure
+from aelastic.errors.report import LARGEST_REPORT, Report, Unreadable, parse_report
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("caf\udce9"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=10,
 )
@@ -90,12 +93,49 @@ def test_json_that_is_too_deep_is_called_so(content: bytes) -> None:
     assert problem(content) == "its JSON is nested too deeply"
 
 
+@pytest.mark.parametrize("cut", [b'{"message": "caf\xc3', b'{"message": "caf\xc3"}', b'{"message": "\xf0\x9d\x84'])
+def test_half_a_character_is_no_json(cut: bytes) -> None:
+    assert problem(cut).startswith("it is not JSON")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 4000, "-0.0"])
+def test_odd_numbers_beside_the_message_pass(number: str) -> None:
+    report = parse_report(f'{{"message": "x", "loss": {number}, "timestamp": {number}}}'.encode())
+    assert isinstance(report, Report)
+    assert report.message == "x"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 4000])
+def test_a_number_is_no_message(number: str) -> None:
+    assert problem(f'{{"message": {number}}}'.encode()) == "it has no message"
+
+
+@pytest.mark.parametrize(("depth", "allowed"), [(97, True), (98, False), (900, False)])
+def test_json_can_be_a_hundred_levels_deep(depth: int, allowed: bool) -> None:
+    """More can be read, but not always be copied, pickled or shown."""
+    content = b'{"message": {"extraInfo": {"more": ' + b"[" * depth + b"]" * depth + b"}}}"
+    assert isinstance(parse_report(content), Report) == allowed
+
+
+def test_what_is_too_large_is_not_even_looked_at() -> None:
+    assert problem(b" " * (LARGEST_REPORT + 1)) == "it is too large"
+
+
 def test_numbers_too_long_to_read_are_a_problem_not_an_exception() -> None:
     assert problem(b'{"message": "x", "timestamp": ' + b"9" * 10_000 + b"}").startswith("it is not JSON")
 
 
-def test_lone_surrogates_pass() -> None:
-    assert parsed({"message": "\ud800"}).message == "\ud800"
+def test_every_text_can_be_encoded() -> None:
+    """Python has the bytes of a file name that is no Unicode as lone surrogates; whoever printed them would fail."""
+    odd = "caf\udce9 é €"
+    report = parsed({"message": {"message": odd, "extraInfo": {odd: [odd, 1, None]}}})
+    text = r"caf\udce9 é €"
+    assert report.message == {"message": text, "extraInfo": {text: [text, 1, None]}}
+    assert report.data == {"message": report.message}
+
+
+def test_surrogates_in_the_bytes_themselves_are_no_exception() -> None:
+    assert parse_report(b'{"message": "\xed\xa0\x80"}') == Report({"message": r"\ud800"}, r"\ud800", None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -112,6 +152,19 @@ def test_any_bytes_have_an_answer(content: bytes) -> None:
 def test_anything_like_a_report_has_an_answer(data: dict[str, Any]) -> None:
     answer = parse_report(json.dumps(data).encode())
     assert isinstance(answer, Report) == isinstance(data.get("message"), str | dict)
+
+
+@given(REPORT_LIKE)
+def test_anything_like_a_report_makes_a_failure_that_can_be_shown_copied_and_sent(data: dict[str, Any]) -> None:
+    report = parse_report(json.dumps(data).encode())
+    if isinstance(report, Report):
+        seen = ProcessFailure(
+            0, 42, 1, "error.json", error_file_data=report.data, message=report.message, timestamp=report.timestamp or 0
+        )
+        error = ChildFailedError("w", {0: seen})
+        for text in (str(error), repr(seen), seen.timestamp_isoformat()):
+            text.encode()
+        assert str(pickle.loads(pickle.dumps(error))) == str(copy.deepcopy(error)) == str(error)  # noqa: S301 - ours
 
 
 @given(REPORT_LIKE, st.integers(min_value=0, max_value=200))

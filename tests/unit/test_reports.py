@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aelastic.errors.report import Report, Unreadable
+from aelastic.errors.report import LARGEST_REPORT, Report, Unreadable
 from aelastic.process import reports
-from aelastic.process.reports import LARGEST_REPORT, read_report
+from aelastic.process.reports import read_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +108,24 @@ def test_a_fifo_with_a_silent_writer_does_not_block(path: Path) -> None:
 
 def test_a_device() -> None:
     assert problem("/dev/zero") == "it is not a regular file"
+
+
+def test_a_device_behind_a_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+    assert problem(path) == "it is not a regular file"
+
+
+def test_a_link_to_nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
+    assert read_report(str(path)) is None
+
+
+def test_a_terminal_is_not_made_ours(path: Path) -> None:
+    master, slave = os.openpty()
+    path.symlink_to(os.ttyname(slave))
+    assert problem(path) == "it is not a regular file"
+    os.close(master)
+    os.close(slave)
 
 
 def test_a_socket(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

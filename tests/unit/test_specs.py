@@ -93,12 +93,14 @@ def test_neither_leads_out_of_the_log_directory(text: str, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("usual_umask")
-def test_directories_are_their_owners_alone(tmp_path: Path) -> None:
-    root = tmp_path / "new"
-    DefaultLogsSpecs(str(root), redirects=Std.ALL).reify(envs())
-    directories = [root, *(path for path in root.rglob("*") if path.is_dir())]
-    assert len(directories) == 5
-    assert {stat.S_IMODE(path.stat().st_mode) for path in directories} == {0o700}
+@pytest.mark.parametrize(("options", "mode"), [({}, 0o700), ({"private": True}, 0o700), ({"private": False}, 0o755)])
+def test_directories_are_their_owners_alone_unless_told_otherwise(
+    options: dict[str, Any], mode: int, tmp_path: Path
+) -> None:
+    DefaultLogsSpecs(str(tmp_path / "new" / "and" / "deep"), redirects=Std.ALL, **options).reify(envs())
+    directories = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert len(directories) == 7
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directories} == {mode}
 
 
 def test_a_log_directory_that_exists_is_used_as_it_is(tmp_path: Path) -> None:
@@ -230,6 +232,23 @@ def test_a_relative_log_directory_becomes_absolute(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir("/")
     assert specs.root_log_dir == str(tmp_path / "logs")
     assert Path(specs.reify(envs()).error_files[0]).is_relative_to(tmp_path / "logs")
+
+
+def test_a_log_directory_below_a_file_is_refused_when_it_is_made(tmp_path: Path) -> None:
+    specs = DefaultLogsSpecs(str(tmp_path / "file" / "logs"))
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        specs.reify(envs())
+
+
+def test_a_log_directory_may_be_a_link_but_not_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    DefaultLogsSpecs(str(tmp_path / "link" / "logs")).reify(envs())
+    assert (tmp_path / "there" / "logs").is_dir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        DefaultLogsSpecs(str(tmp_path / "dangling")).reify(envs())
 
 
 def test_a_log_directory_may_be_a_path(tmp_path: Path) -> None:
@@ -380,7 +399,9 @@ def test_equal_options_are_equal(tmp_path: Path) -> None:
     assert DefaultLogsSpecs(str(tmp_path), Std.OUT) == DefaultLogsSpecs(f"{tmp_path}/", Std.OUT)
 
 
-@pytest.mark.parametrize("other", [{"redirects": Std.ERR}, {"tee": {0: Std.OUT}}, {"local_ranks_filter": {1}}])
+@pytest.mark.parametrize(
+    "other", [{"redirects": Std.ERR}, {"tee": {0: Std.OUT}}, {"local_ranks_filter": {1}}, {"private": False}]
+)
 def test_other_options_are_not(other: dict[str, Any], tmp_path: Path) -> None:
     assert DefaultLogsSpecs(str(tmp_path)) != DefaultLogsSpecs(str(tmp_path), **other)
     assert DefaultLogsSpecs(str(tmp_path)) != DefaultLogsSpecs(str(tmp_path / "x"))
@@ -451,6 +472,5 @@ def test_torch_gives_the_same(options: dict[str, Any], env: dict[str, str], tmp_
 def test_the_parameters_are_torchs(name: str, torch_mp: Any) -> None:
     ours = {"LogsDest": LogsDest, "LogsSpecs": LogsSpecs, "DefaultLogsSpecs": DefaultLogsSpecs}[name]
     theirs = getattr(torch_mp, name, None) or getattr(torch_mp.api, name)
-    parameters = inspect.signature(ours).parameters.values()
-    positional = [one.name for one in parameters if one.kind is not inspect.Parameter.KEYWORD_ONLY]
-    assert positional == list(inspect.signature(theirs).parameters)
+    shared = [one.name for one in inspect.signature(ours).parameters.values() if one.kind is not one.KEYWORD_ONLY]
+    assert shared == list(inspect.signature(theirs).parameters)

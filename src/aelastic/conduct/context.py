@@ -61,6 +61,8 @@ class PContext(ABC):
         shutdown_timeout: seconds between ``death_sig`` and SIGKILL, on every path.
         drain_timeout: seconds that output may still come after its rank's exit, from what holds the stream open.
         failure_grace: seconds between the first failure and the stop of the others.
+        strip_escapes: show teed lines without escape sequences and control characters; None: where they are not
+            shown by a terminal. Filtered logs are without, unless False; log files and ``logs()`` have every byte.
         containment: how far what a rank starts may go and still end with it: ``"group"``, not out of its process
             group; ``"marker"``, anywhere, as long as it keeps its environment; ``"cgroup"``, anywhere, through a
             control group of its own (Linux, cgroup v2, a directory that can be written to). Each includes those
@@ -86,6 +88,7 @@ class PContext(ABC):
         shutdown_timeout: float = 30.0,
         drain_timeout: float = 1.0,
         failure_grace: float = 0.0,
+        strip_escapes: bool | None = None,
         containment: Mode | None = None,
     ) -> None:
         self.name = name
@@ -107,6 +110,7 @@ class PContext(ABC):
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
+            strip_escapes=strip_escapes,
             containment=_mode(containment),
         )
         self._run: Run | None = None

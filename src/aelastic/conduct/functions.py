@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import traceback
@@ -12,14 +11,15 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aelastic.conduct.workload import Delivered, Undelivered
+from aelastic.decide.descriptors import Need
 from aelastic.logs.pipe import Pipe, open_ends
-from aelastic.process.forked import Sent, fork, fork_by_server, set_preload, warn_of_threads
-from aelastic.process.launch import Command, launch
+from aelastic.process.forked import Sent, fork, fork_by_server, fork_need, server_need, set_preload, warn_of_threads
+from aelastic.process.launch import Command, launch, launch_need
 from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
 from aelastic.worker.bootstrap import command_line
-from aelastic.worker.forked import Entry, enter_and_run, enter_and_run_packed, receive_entry
+from aelastic.worker.forked import Entry, enter_and_run, receive_and_enter, run_packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from aelastic.process.watch import OnExit, Process
 
 StartMethod = Literal["spawn", "fork", "forkserver"]
+
+_SMALLEST_PIPE = 4096  # bytes that any pipe takes at once
 
 
 class _Values:
@@ -53,6 +55,11 @@ class _Values:
         self._pipes[rank].end_soon()  # all it wrote is in the pipe; what it has started may hold it open
         await asyncio.wait({self._tasks[rank]})
         return self._blocks.pop(rank)
+
+    @staticmethod
+    def need() -> Need:
+        """The descriptors of one value."""
+        return Need(launching=2, running=1)
 
     def close(self) -> None:
         """Close what is open, and expect nothing more."""
@@ -107,6 +114,11 @@ class SpawnWorkload(FunctionWorkload):
         """Pack what every rank will receive."""
         self._payloads = {rank: pack(rank, self._name, self._function, args) for rank, args in self._args.items()}
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its launch, its value, and its payload, which a slow rank takes a while to read."""
+        at_once = sum(map(len, self._payloads[rank].parts)) <= _SMALLEST_PIPE
+        return launch_need() + self._values.need() + Need(launching=2, running=0 if at_once else 1)
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Start the interpreter; the payload follows while it does."""
         payload = self._payloads.pop(rank)
@@ -140,13 +152,17 @@ class ForkWorkload(FunctionWorkload):
     def check(self, envs: Mapping[int, dict[str, str]]) -> None:
         """There is nothing that can be known beforehand."""
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its fork, its entry and its value."""
+        return fork_need() + _entry_need() + self._values.need()
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Fork. The rank closes every pipe of ours but its own."""
         warn_of_threads()
         token = new_token()
         value_end = self._values.open(rank, token)
         ours = tuple(end for end in open_ends() if end != value_end)
-        with _entry(rank, surroundings, value_end, token, tools) as entry:
+        with _entry(rank, surroundings, value_end, token, tools, to_server=False) as entry:
             args = (replace(entry, close=ours), self._function, self._args[rank])
             process = fork(enter_and_run, args, on_exit, tools.clock)
         self._values.begin(rank, tools)
@@ -168,22 +184,27 @@ class ForkserverWorkload(FunctionWorkload):
             pack(rank, self._name, self._function, args)
         set_preload(self._preload)
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its fork, its entry and its value."""
+        return server_need() + _entry_need() + self._values.need()
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Ask the fork server."""
         token = new_token()
         value_end = self._values.open(rank, token)
-        with _entry(rank, surroundings, value_end, token, tools) as entry:
+        with _entry(rank, surroundings, value_end, token, tools, to_server=True) as entry:
             args = (_sent(entry), Packed(self._function, self._args[rank]))
-            process = await fork_by_server(enter_and_run_packed, args, on_exit, tools.clock, tools.executor)
+            process = await fork_by_server(run_packed, args, on_exit, tools.clock, tools.executor)
         self._values.begin(rank, tools)
         return process
 
 
 @contextlib.contextmanager
-def _entry(rank: int, surroundings: Surroundings, value_end: int, token: bytes, tools: Tools) -> Iterator[Entry]:
+def _entry(
+    rank: int, surroundings: Surroundings, value_end: int, token: bytes, tools: Tools, *, to_server: bool
+) -> Iterator[Entry]:
     """What a fork needs to become ``rank``; what is lent to it is closed here afterwards."""
-    guardian_end = tools.containment.lend_guardian()
-    try:
+    with tools.containment.guardian_lent(to_server=to_server) as guardian_end:
         yield Entry(
             surroundings.env,
             surroundings.stdout,
@@ -194,9 +215,11 @@ def _entry(rank: int, surroundings: Surroundings, value_end: int, token: bytes, 
             guardian_end=guardian_end,
             members_file=tools.containment.members_file(rank),
         )
-    finally:
-        if guardian_end is not None:
-            os.close(guardian_end)
+
+
+def _entry_need() -> Need:
+    """The descriptor of ``_entry``: the guardian's, as long as the rank is launched."""
+    return Need(launching=1, running=0)
 
 
 def _sent(entry: Entry) -> Sent:
@@ -204,7 +227,7 @@ def _sent(entry: Entry) -> Sent:
     values = {one.name: getattr(entry, one.name) for one in fields(entry)}
     descriptors = {name: values[name] for name in ("stdout", "stderr", "value_end", "guardian_end")}
     sent = {name: number for name, number in descriptors.items() if number is not None and number >= 0}
-    return Sent(receive_entry, {name: value for name, value in values.items() if name not in sent}, sent)
+    return Sent(receive_and_enter, {name: value for name, value in values.items() if name not in sent}, sent)
 
 
 def _load(blocks: Blocks) -> Outcome:

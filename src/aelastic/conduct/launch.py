@@ -33,6 +33,7 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
@@ -55,6 +56,7 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
@@ -76,6 +78,7 @@ def start_processes(
     shutdown_timeout: float = 30.0,
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
+    strip_escapes: bool | None = None,
     containment: Mode | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
@@ -98,6 +101,7 @@ def start_processes(
         "shutdown_timeout": shutdown_timeout,
         "drain_timeout": drain_timeout,
         "failure_grace": failure_grace,
+        "strip_escapes": strip_escapes,
         "containment": containment,
     }
     if not callable(entrypoint):

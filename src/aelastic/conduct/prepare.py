@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+import signal
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aelastic.conduct.binding import cpus_by_rank
+from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, plan_streams
 from aelastic.errors.base import InvalidRanksError
+from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.process.limits import check_descriptors, explain
 from aelastic.process.marker import DETACH, MARKER
+from aelastic.process.pool import Pool
+from aelastic.process.watch import UNKNOWN_EXITCODE
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
     from aelastic.logs.streams import Streams
     from aelastic.numa import NumaOptions
 
+logger = logging.getLogger("aelastic")
+
 _T = TypeVar("_T")
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
@@ -34,13 +42,13 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 class Shared:
     """What runs that are there at the same time have in common. Its owner closes it."""
 
-    executor: ThreadPoolExecutor
+    executor: Pool
     consoles: Consoles
 
 
-def file_threads() -> ThreadPoolExecutor:
+def file_threads() -> Pool:
     """The threads that write files, few and of our own: a slow disk must not use up the application's."""
-    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
+    return Pool(max_workers=4, thread_name_prefix="aelastic-files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class RunSpec:
     failure_grace: float
     numa_options: NumaOptions | None = None
     shared: Shared | None = None
+    strip_escapes: bool | None = None
     containment: Mode | None = None
 
 
@@ -70,7 +79,7 @@ class Prepared:
     """Where the logs go, the whole environment of each rank, and its cpus if it is bound."""
 
     dest: Destinations = field(default_factory=LogsDest)
-    envs: dict[int, dict[str, str]] = field(default_factory=dict)
+    envs: dict[int, dict[str, str]] = field(default_factory=dict, repr=False)
     cpus: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
@@ -81,11 +90,22 @@ class OffLoop(Protocol):
         """The answer of ``function``."""
 
 
+def _warn_of_ignored_children() -> None:
+    """Say that there will be no exit codes, where the kernel has been told to reap what we start."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        logger.warning(
+            "SIGCHLD is ignored in this process, so the kernel tells nobody how a rank ends: every exit code will be "
+            "%d; call signal.signal(signal.SIGCHLD, signal.SIG_DFL) before the start",
+            UNKNOWN_EXITCODE,
+        )
+
+
 async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off_loop: OffLoop) -> Prepared:
-    """Ask the logs specs, check the ranks, and open ``streams``.
+    """Ask the logs specs, check the ranks, and open ``streams``, if descriptors are left for all that is to come.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
+    _warn_of_ignored_children()
     ranks = [plan.rank for plan in spec.ranks]
     added = {plan.rank: dict(plan.env) for plan in spec.ranks}
     dest = await off_loop(partial(spec.logs_specs.reify, added))
@@ -97,8 +117,12 @@ async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
         cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, spec.nprocs, ranks))
+    filters = _filters(spec, dest)
+    needs = [spec.workload.descriptors(plan.rank) for plan in spec.ranks]
+    needed = peak(plans, [path for path, _ in filters.values()], needs)
+    await off_loop(partial(check_descriptors, needed))
     await off_loop(partial(containment.open, envs))
-    await _open(streams, plans, dest, spec)
+    await _open(streams, plans, filters, spec)
     return Prepared(dest, envs, cpus)
 
 
@@ -107,6 +131,9 @@ def _environments(
 ) -> dict[int, dict[str, str]]:
     application = {"PYTHONUNBUFFERED": "1", **os.environ}
     application.pop(DETACH, None)  # that is said of this process, not of its ranks
+    application.pop(PRIVATE_LOGS, None)  # and that of its own error file
+    if not _are_private(spec):
+        application[PRIVATE_LOGS] = "0"
     outer = application.pop(MARKER, "")
     return {
         plan.rank: {
@@ -126,12 +153,23 @@ def _addition(plan: RankPlan, env: dict[str, str], dest: Destinations) -> dict[s
     return check_env(plan.rank, env)
 
 
-async def _open(streams: Streams, plans: tuple[StreamPlan, ...], dest: Destinations, spec: RunSpec) -> None:
+def _filters(spec: RunSpec, dest: Destinations) -> dict[Std, tuple[str, tuple[str, ...]]]:
+    """The filtered logs that there are to be, and what they look for."""
     paths = {Std.OUT: dest.filtered_stdout, Std.ERR: dest.filtered_stderr}
-    filters = {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
+    return {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
+
+
+async def _open(
+    streams: Streams, plans: tuple[StreamPlan, ...], filters: Mapping[Std, tuple[str, tuple[str, ...]]], spec: RunSpec
+) -> None:
     try:
-        await streams.open(plans, filters)
+        await streams.open(plans, filters, strip_escapes=spec.strip_escapes, private=_are_private(spec))
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
-        text = f"{whose}: the output cannot be captured: {error.strerror}"
+        text = f"{whose}: the output cannot be captured: {explain(error)}"
         raise OSError(error.errno, text, error.filename) from error
+
+
+def _are_private(spec: RunSpec) -> bool:
+    """Whether the logs are for their owner alone; a ``LogsSpecs`` written for torch has no opinion."""
+    return bool(getattr(spec.logs_specs, "private", True))

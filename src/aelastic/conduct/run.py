@@ -13,32 +13,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aelastic.conduct.board import Board
 from aelastic.conduct.containment import Containment
 from aelastic.conduct.dropped import stop_dropped
+from aelastic.conduct.findings import Findings
 from aelastic.conduct.mailbox import Mailbox
-from aelastic.conduct.prepare import ERROR_FILE, Prepared, file_threads, prepare
+from aelastic.conduct.prepare import Prepared, file_threads, prepare
 from aelastic.conduct.ranks import Ranks
 from aelastic.conduct.tasks import OwnTask
-from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
+from aelastic.conduct.workload import Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang
-from aelastic.decide.verdict import Evidence, failure_of
 from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
-from aelastic.process.reports import read_report
-from aelastic.results import RunProcsResult
+from aelastic.process.limits import explain, name_limit
 from aelastic.std import Std
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from aelastic.conduct.prepare import RunSpec
-    from aelastic.conduct.workload import Outcome
     from aelastic.decide.gang import Action
     from aelastic.decide.plan import RankPlan
     from aelastic.events import RankSnapshot
+    from aelastic.results import RunProcsResult
 
 logger = logging.getLogger("aelastic")
 
-_STDERR_TAIL_LINES = 20
 _PATIENCE = 5.0
 _T = TypeVar("_T")
 
@@ -64,14 +62,16 @@ class Run:
             failure_grace=spec.failure_grace,
         )
         self._ranks = Ranks(self._gang)
-        self._drains: list[asyncio.Task[None]] = []
+        self._drains: list[OwnTask] = []
+        self._own_tasks: set[OwnTask] = set()
+        self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
-        self._outcomes: dict[int, Outcome] = {}
         self._executor = spec.shared.executor if spec.shared else file_threads()
         prefixes = {plan.rank: plan.prefix for plan in spec.ranks}
         consoles, siblings = spec.shared.consoles if spec.shared else None, spec.nprocs // len(prefixes)
         self.streams = Streams(StreamOptions(prefixes, time.time, self._spawn, self._executor, consoles, siblings))
         self.containment = Containment(spec.containment, self._executor, time.monotonic)
+        self._findings = Findings(spec, self._gang, self._ranks, self.board, self.streams, self.containment)
         self._tools = Tools(self._spawn, self._executor, time.monotonic, self.containment)
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
@@ -85,8 +85,10 @@ class Run:
         self._mailbox.put(lambda: self._gang.stop_asked(time.monotonic(), death_sig, timeout))
 
     def kill(self) -> None:
-        """Skip the rest of the grace."""
+        """Skip the rest of the grace, and wait for nothing that may never come: a disk that does not answer."""
         self.stop(signal.SIGKILL)
+        if not self._hurry.done():
+            self._hurry.set_result(None)
 
     def send_signal(self, sig: int, rank: int | None) -> None:
         """Send ``sig`` to the family of ``rank``, or of every rank; those that have ended are left out."""
@@ -113,12 +115,15 @@ class Run:
             if error is None:
                 self.started.set_result(None)
             await self._supervise()
-            result = await self._conclude()
-            await self._release()
+            await self._in_time(self._collect())
+            result = self._findings.result(self.prepared, self._epoch, time.monotonic())
+            await self._in_time(self._release())
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
                 self.kill_the_rest()
-                self.containment.drop()
+                guardian = self.containment.drop()
+                if guardian is not None and isinstance(broken, Exception):
+                    await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
@@ -145,7 +150,7 @@ class Run:
                 await self._launch(plan)
         except Exception as error:  # noqa: BLE001 - a user's LogsSpecs may raise anything; it goes to the caller
             self._ranks.perform(self._gang.stop_asked(time.monotonic()))
-            return error
+            return name_limit(error)
         if len(self._ranks.processes) < len(self.spec.ranks) and self._gang.first_failure is None:
             return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
         return None
@@ -162,7 +167,7 @@ class Run:
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
-            text = f"rank {rank}: the program could not be started: {error.strerror}"
+            text = f"rank {rank}: the program could not be started: {explain(error)}"
             raise OSError(error.errno, text, error.filename) from error
         self.containment.adopt(rank, process.pid)
         self._gang.started(rank)
@@ -182,13 +187,13 @@ class Run:
         return []
 
     async def _judge(self, rank: int, at: float) -> None:
-        self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
+        self._findings.outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
         self._mailbox.put(partial(self._end, rank, 0, at))
 
     def _end(self, rank: int, exitcode: int, at: float) -> list[Action]:
         if self._gang.finished:
             return []
-        failed = exitcode != 0 or isinstance(self._outcomes.get(rank), Undelivered)
+        failed = exitcode != 0 or isinstance(self._findings.outcomes.get(rank), Undelivered)
         actions = self._gang.exited(rank, exitcode, at, failed=failed)
         collateral, pid = self._gang.ends[rank].collateral, self._ranks.processes[rank].pid
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
@@ -211,56 +216,30 @@ class Run:
 
     # The end
 
-    async def _conclude(self) -> RunProcsResult:
-        for rank in self._gang.abandoned:
-            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._ranks.processes[rank].pid)
+    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work``; for a few seconds only, when somebody is in a hurry."""
+        task = self._spawn(work)
+        await asyncio.wait({task, self._hurry}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await asyncio.wait({task}, timeout=_PATIENCE)
+        if not task.done():
+            logger.error("run %r is cut short: what is left of its output cannot be read or written", self.spec.name)
+            for one in self._own_tasks:
+                one.give_up()
+            await asyncio.wait(self._own_tasks)
+        elif (error := task.exception()) is not None:
+            raise error
+
+    async def _collect(self) -> None:
+        """The output to its end, what has left its group, values and error files."""
+        abandoned = self._findings.abandoned()
+        for rank, pid in abandoned.items():
+            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, pid)
             self._drain(rank, 0)
-        abandoned = {rank: self._ranks.processes[rank].pid for rank in self._gang.abandoned}
         await self.containment.settle(abandoned.values())
         if self._drains:
             await asyncio.wait(self._drains)
-        if self.spec.workload.delivers:
-            for rank in self._gang.ends.keys() - self._outcomes.keys():
-                self._outcomes[rank] = await self.spec.workload.outcome(rank, self._tools)
-        failed = [rank for rank, end in self._gang.ends.items() if end.failed] + self._gang.abandoned
-        failures = {rank: failure_of(await self._investigate(rank)) for rank in sorted(failed)}
-        return RunProcsResult(
-            return_values=self._return_values(bool(failures)),
-            failures=failures,
-            stdouts=dict(self.prepared.dest.stdouts),
-            stderrs=dict(self.prepared.dest.stderrs),
-            exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},
-            abandoned=abandoned,
-            detached={rank: tuple(pids) for rank, pids in sorted(self.containment.detached.items())},
-            lost_log_bytes=self.streams.lost_bytes(),
-            name=self.spec.name,
-        )
-
-    def _return_values(self, failed: bool) -> dict[int, Any]:
-        """Programs: None for each rank of a run that succeeded. Functions: whatever was delivered."""
-        if not self.spec.workload.delivers:
-            return {} if failed else {plan.rank: None for plan in self.spec.ranks}
-        outcomes = sorted(self._outcomes.items())
-        return {rank: outcome.value for rank, outcome in outcomes if isinstance(outcome, Delivered)}
-
-    async def _investigate(self, rank: int) -> Evidence:
-        started, end = self.board.started[rank], self._gang.ends.get(rank)
-        error_file = self.prepared.envs[rank].get(ERROR_FILE, "")
-        outcome = self._outcomes.get(rank)
-        undelivered = outcome if isinstance(outcome, Undelivered) and end and end.exitcode == 0 else None
-        return Evidence(
-            rank=rank,
-            pid=started.pid,
-            exitcode=end.exitcode if end else None,
-            collateral=end.collateral if end else True,
-            started_at=started.time,
-            ended_at=self._wall(end.at if end else time.monotonic()),
-            error_file=error_file,
-            report=await self._off_loop(partial(read_report, error_file)),
-            problem=undelivered.problem if undelivered else "",
-            traceback=undelivered.traceback if undelivered else "",
-            stderr_tail=self.streams.last_lines(rank, Std.ERR, _STDERR_TAIL_LINES),
-        )
+        await self._findings.collect(self.prepared, self._tools, self._off_loop)
 
     async def _release(self) -> None:
         self.spec.workload.close()
@@ -308,15 +287,16 @@ class Run:
     def _drain(self, rank: int, timeout: float) -> None:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> OwnTask:
         task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)
+        self._own_tasks.add(task)
         task.add_done_callback(self._check)
         return task
 
-    def _check(self, task: asyncio.Task[None]) -> None:
+    def _check(self, task: OwnTask) -> None:
         """A fault in a task of ours ends the run: nobody may wait for what will not come."""
-        error = task.exception()
-        if error is not None:
+        self._own_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
             self._mailbox.put(partial(_raise, error))
 
     async def _off_loop(self, function: Callable[[], _T]) -> _T:
@@ -331,7 +311,7 @@ def _call(function: Callable[[], _T]) -> _T:
     try:
         return function()
     except StopIteration as error:
-        raise RuntimeError(f"{function} raised StopIteration") from error
+        raise RuntimeError("StopIteration came out of a call made in a thread") from error
 
 
 def _take_error(task: asyncio.Task[None]) -> None:

@@ -29,3 +29,7 @@ class OwnTask(asyncio.Task[None]):
             return super().cancel(msg)
         self._on_cancel()
         return False
+
+    def give_up(self) -> None:
+        """Cancel it as any other task: for its owner, when what it waits for does not come."""
+        super().cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aelastic.errors.base import InvalidArgumentError, InvalidRanksError
@@ -20,7 +20,7 @@ class RankPlan:
 
     rank: int
     args: tuple[Any, ...]
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     prefix: str
 
 
@@ -112,13 +112,23 @@ def check_env(rank: int, env: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(env, Mapping):
         raise InvalidArgumentError(f"envs[{rank}]: expected a mapping of str to str, got {type(env).__name__}")
     for key, value in env.items():
-        if not isinstance(key, str) or not key or "=" in key or "\0" in key:
-            raise InvalidArgumentError(f"envs[{rank}]: {key!r} cannot be the name of an environment variable")
+        if not isinstance(key, str):
+            raise InvalidArgumentError(
+                f"envs[{rank}]: expected a str as the name of a variable, got {type(key).__name__}"
+            )
+        if not key or "=" in key or "\0" in key:
+            raise InvalidArgumentError(f"envs[{rank}]: {_name(key)} cannot be the name of an environment variable")
         if not isinstance(value, str):
             raise InvalidArgumentError(f"envs[{rank}][{key!r}]: expected a str, got {type(value).__name__}")
         _check_text(f"envs[{rank}] key {key!r}", key)
         _check_text(f"envs[{rank}][{key!r}]", value)
     return dict(env)
+
+
+def _name(key: str) -> str:
+    """The name in what may be a whole ``NAME=value``."""
+    name = key.replace("\0", "=").partition("=")[0]
+    return repr(name) if name == key else f"{name!r} with '=' or NUL behind it"
 
 
 def _arguments(rank: int, args: Sequence[Any], *, program: bool) -> tuple[Any, ...]:
@@ -145,10 +155,17 @@ def _prefix(rank: int, prefix: str) -> str:
 def _check_text(what: str, text: str) -> None:
     if "\0" in text:
         raise InvalidArgumentError(f"{what}: the text contains a NUL character")
+    if problem := _encoding_problem(text):
+        raise InvalidArgumentError(f"{what}: the text cannot be encoded for the system ({problem})")
+
+
+def _encoding_problem(text: str) -> str:
+    """``""`` where there is none. The exception, which has the text, is not handed on: it may be a secret."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"{what}: the text cannot be encoded for the system ({error.reason})") from error
+        return error.reason
+    return ""
 
 
 def _plan_stream(rank: int, stream: Std, path: str, tee_path: str) -> StreamPlan:

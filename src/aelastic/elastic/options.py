@@ -25,4 +25,5 @@ class RunOptions(TypedDict, total=False):
     drain_timeout: float
     failure_grace: float
     preload: Sequence[str]
+    strip_escapes: bool | None
     containment: Mode | None

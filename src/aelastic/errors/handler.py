@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from aelastic.errors.report import Report, Unreadable
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+PRIVATE_LOGS = "AELASTIC_PRIVATE_LOGS"  # "0": the umask decides who may read the error file
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect would be the dearest import of a rank
 
@@ -59,26 +63,26 @@ class ErrorHandler:
     def dump_error_file(self, rootcause_error_file: str, error_code: int = 0) -> bool:
         """Copy a child's error file to this process's own, with ``error_code`` set when it is not 0.
 
-        False, and a warning, when the child's file cannot be read: there is nothing to hand on.
+        False, and a warning, when there is no error in the child's file: there is nothing to hand on.
         """
-        import json
+        from aelastic.errors.report import Unreadable
 
-        try:
-            with open(rootcause_error_file, encoding="utf-8") as file:
-                data = json.load(file)
-        except (OSError, ValueError, RecursionError) as error:
-            _warn("cannot copy the error file %s: %s", rootcause_error_file, error)
+        report = _read(rootcause_error_file)
+        if isinstance(report, Unreadable):
+            _warn("cannot copy the error file %s: %s", rootcause_error_file, report.problem)
             return False
-        if error_code and isinstance(data, dict):
-            self.override_error_code_in_rootcause_data(rootcause_error_file, data, error_code)
-        self._write(data)
+        if error_code:
+            self.override_error_code_in_rootcause_data(rootcause_error_file, report.data, error_code)
+        self._write(report.data)
         return True
 
-    def _write(self, data: object) -> None:
+    def _write(self, data: dict[str, Any]) -> None:
         path = os.environ.get("TORCHELASTIC_ERROR_FILE")
         if path:
+            import json
+
             try:
-                _replace(path, data)
+                _replace(path, json.dumps(data))
             except OSError as error:
                 _warn("cannot write the error file %s: %s", path, error)
 
@@ -163,19 +167,33 @@ def _notes(error: BaseException) -> list[str]:
     return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
-def _replace(path: str, data: object) -> None:
-    """Write to a temporary name and rename, so that a rank killed half-way leaves no half file."""
-    import json
+def _read(path: str) -> Report | Unreadable:
+    from aelastic.errors.report import LARGEST_REPORT, Unreadable, parse_report
 
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return  # os.devnull, or a pipe that nobody reads: renaming would replace the device itself
+        if not os.path.isfile(path):  # whoever opens a FIFO waits
+            return Unreadable("there is no such file")
+        with open(path, "rb") as file:
+            return parse_report(file.read(LARGEST_REPORT + 1))
+    except OSError as error:
+        return Unreadable(f"it cannot be read ({error.strerror})")
+
+
+def _replace(path: str, text: str) -> None:
+    """Write to a temporary name and rename, so that a rank killed half-way leaves no half file."""
+    mode = 0o666 if os.environ.get(PRIVATE_LOGS) == "0" else 0o600
+    try:
+        status = os.stat(path)
     except FileNotFoundError:
         pass
+    else:
+        if not stat.S_ISREG(status.st_mode):
+            return  # os.devnull, or a pipe that nobody reads: renaming would replace the device itself
+        mode = stat.S_IMODE(status.st_mode)
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
-            json.dump(data, file)
+        with open(temporary, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            file.write(text)
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):  # the disk is full

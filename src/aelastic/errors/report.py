@@ -6,10 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+LARGEST_REPORT = 4 * 1024 * 1024
+_DEEPEST = 100  # torch's format has three levels; thousands can be read, but not be copied, pickled or shown
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an error file says. ``timestamp`` is in whole seconds since the epoch, None when the file has none."""
+    """What an error file says; every text in it can be encoded.
+
+    ``timestamp`` is in whole seconds since the epoch, None when the file has none.
+    """
 
     data: dict[str, Any]
     message: str | dict[str, Any]
@@ -24,9 +30,14 @@ class Unreadable:
 
 
 def parse_report(content: bytes) -> Report | Unreadable:
-    """Understand torch's two formats of an error file: a structured message, or a text with a time beside it."""
+    """Understand torch's two formats of an error file: a structured message, or a text with a time beside it.
+
+    At most ``LARGEST_REPORT`` bytes.
+    """
+    if len(content) > LARGEST_REPORT:
+        return Unreadable("it is too large")
     try:
-        data = json.loads(content)
+        data = _usable(json.loads(content), _DEEPEST)
     except RecursionError:
         return Unreadable("its JSON is nested too deeply")
     except ValueError as error:
@@ -38,6 +49,19 @@ def parse_report(content: bytes) -> Report | Unreadable:
         info = message.get("extraInfo")
         return Report(data, message, _seconds(info.get("timestamp") if isinstance(info, dict) else None))
     return Unreadable("it has no message")
+
+
+def _usable(value: Any, depth: int) -> Any:
+    """``value`` with texts that can be encoded. Raises ``RecursionError`` when it is nested deeper than ``depth``."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()  # a file name that is no Unicode, as Python has it
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        raise RecursionError
+    if isinstance(value, list):
+        return [_usable(item, depth - 1) for item in value]
+    return {_usable(key, 0): _usable(item, depth - 1) for key, item in value.items()}
 
 
 def _seconds(value: object) -> int | None:

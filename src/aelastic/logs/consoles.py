@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from aelastic.logs.console import Console
 from aelastic.logs.destinations import destination_of, lead_to_the_same
 from aelastic.std import Std
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class Consoles:
@@ -25,10 +29,15 @@ class Consoles:
             if other is not None and lead_to_the_same(sys.stdout, sys.stderr):
                 self._consoles[std] = other
             else:
-                self._consoles[std] = Console(destination_of(sys.stdout if std is Std.OUT else sys.stderr))
+                self._consoles[std] = Console(destination_of(ours(std)))
         return self._consoles[std]
 
     async def close(self, patience: float) -> None:
         """Show what is queued. A stuck console gets ``patience`` seconds to move."""
         for console in set(self._consoles.values()):
             await console.close(patience)
+
+
+def ours(std: Std) -> TextIO | None:
+    """The text stream of this process that leads to the console for ``std``."""
+    return sys.stdout if std is Std.OUT else sys.stderr

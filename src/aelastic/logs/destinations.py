@@ -103,6 +103,14 @@ def lead_to_the_same(one: TextIO | None, other: TextIO | None) -> bool:
         return False
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a terminal shows what is written to ``stream``, as far as it says."""
+    try:
+        return stream is not None and bool(stream.isatty())
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
 def takes_more(stream: TextIO | None) -> bool:
     """Whether writing a line to ``stream`` would not block now, as far as can be seen."""
     try:

@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiofiles
@@ -61,17 +62,21 @@ class LogFile:
         self.lost += count
 
 
-async def create_log_file(path: str, executor: Executor) -> LogFile:
-    """Create or empty the file at ``path``, for its owner alone. Raises ``OSError``."""
-    return LogFile(path, await aiofiles.open(path, "wb", buffering=0, opener=_open_private, executor=executor))
+async def create_log_file(path: str, executor: Executor, *, private: bool = True) -> LogFile:
+    """Create or empty the file at ``path``. Raises ``OSError``.
+
+    ``private``: a new one is open to its owner alone, else to whom the umask lets.
+    """
+    opener = partial(_open, mode=0o600 if private else 0o666)
+    return LogFile(path, await aiofiles.open(path, "wb", buffering=0, opener=opener, executor=executor))
 
 
-def _open_private(path: str, flags: int) -> int:
+def _open(path: str, flags: int, mode: int) -> int:
     """Appending, since a file that somebody else empties meanwhile must not get a hole.
 
     A FIFO that nobody reads is an error, where a plain ``open`` would wait for its reader for ever.
     """
-    descriptor = os.open(path, flags | os.O_APPEND | os.O_NONBLOCK, 0o600)
+    descriptor = os.open(path, flags | os.O_APPEND | os.O_NONBLOCK, mode)
     os.set_blocking(descriptor, True)
     return descriptor
 

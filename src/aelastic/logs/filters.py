@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aelastic.decide.escapes import PlainLineAssembler
 from aelastic.decide.lines import LineAssembler
 
 if TYPE_CHECKING:
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class LineFilter:
-    """Writes to ``file`` the lines that contain any of ``needles``."""
+    """Writes to ``file`` the lines that contain any of ``needles``. ``plain``: without escape sequences."""
 
-    def __init__(self, file: LogFile, needles: Sequence[str]) -> None:
+    def __init__(self, file: LogFile, needles: Sequence[str], *, plain: bool = True) -> None:
         self.file = file
         self.needles = tuple(needle.encode() for needle in needles)
+        self.plain = plain
 
     def stream(self, prefix: str) -> FilterStream:
         """A stream whose lines begin with ``prefix``."""
@@ -33,7 +35,7 @@ class FilterStream:
     def __init__(self, line_filter: LineFilter, prefix: str) -> None:
         self._filter = line_filter
         self._prefix = prefix.encode()
-        self._assembler = LineAssembler(progress_interval=0)
+        self._assembler = (PlainLineAssembler if line_filter.plain else LineAssembler)(progress_interval=0)
 
     async def feed(self, block: bytes, at: float) -> None:
         """Take bytes of the stream, read at ``at``."""

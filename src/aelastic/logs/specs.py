@@ -43,6 +43,9 @@ class LogsSpecs(ABC):
         local_ranks_filter: the ranks that may write to the console; None for all.
     """
 
+    private: bool = True
+    """Log files and error files that are made are open to their owner alone; False: the umask decides."""
+
     def __init__(
         self,
         log_dir: str | None = None,
@@ -77,9 +80,12 @@ class DefaultLogsSpecs(LogsSpecs):
     ``run_id`` and ``n`` come from ``TORCHELASTIC_RUN_ID`` (``none``) and ``TORCHELASTIC_RESTART_COUNT`` (``0``) of
     rank 0's environment. Without ``log_dir`` a temporary directory ``aelastic_<random>`` is used; of what was made
     there, empty directories are removed when the run is over. ``os.devnull`` as ``log_dir``: no files at all, the
-    output stays on the console. Directories made here are open to their owner alone.
+    output stays on the console.
 
-    ``keep_attempts``: of each rank, the directories of so many attempts are kept, the latest ones; None: of all.
+    Args:
+        keep_attempts: of each rank, the directories of so many attempts are kept, the latest ones; None: of all.
+        private: directories made here, log files and error files are open to their owner alone (0700 and 0600);
+            False: the umask decides, as everywhere else. What exists already keeps its mode.
 
     Raises ``NotADirectoryError`` when ``log_dir`` is a file.
     """
@@ -92,6 +98,7 @@ class DefaultLogsSpecs(LogsSpecs):
         local_ranks_filter: set[int] | None = None,
         *,
         keep_attempts: int | None = 100,
+        private: bool = True,
     ) -> None:
         if keep_attempts is not None and keep_attempts < 1:
             raise ValueError(f"keep_attempts: expected 1 or more, or None, got {keep_attempts!r}")
@@ -104,11 +111,12 @@ class DefaultLogsSpecs(LogsSpecs):
             raise NotADirectoryError(f"log_dir: {log_dir} is a file")
         super().__init__(root, redirects, tee, local_ranks_filter)
         self._run_log_dir: str | None = None
+        self.private = private
 
     def __repr__(self) -> str:
         return (
             f"DefaultLogsSpecs(root_log_dir={self._root_log_dir}, redirects={self._redirects}, "
-            f"tee={self._tee}, local_ranks_filter={self._local_ranks_filter})"
+            f"tee={self._tee}, local_ranks_filter={self._local_ranks_filter}, private={self.private})"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -117,7 +125,8 @@ class DefaultLogsSpecs(LogsSpecs):
     __hash__ = None  # type: ignore[assignment]  # as torch's: compared by value
 
     def _key(self) -> tuple[object, ...]:
-        return self._root_log_dir, self._redirects, self._tee, self._local_ranks_filter, self._keep_attempts
+        options = self._redirects, self._tee, self._local_ranks_filter, self._keep_attempts, self.private
+        return self._root_log_dir, *options
 
     @property
     def root_log_dir(self) -> str:
@@ -132,7 +141,8 @@ class DefaultLogsSpecs(LogsSpecs):
             console = dict.fromkeys(range(nprocs), "")
             return self._filtered(LogsDest(dict(console), dict(console), error_files=nothing))
         attempt = self._attempt_dir(envs.get(0, {}))
-        _make_anew(attempt)
+        shutil.rmtree(attempt, ignore_errors=True)
+        os.mkdir(attempt, self._mode)
         self._forget_attempts(envs.get(0, {}))
         return self._dest({rank: os.path.join(attempt, str(rank)) for rank in range(nprocs)}, attempt)
 
@@ -144,7 +154,7 @@ class DefaultLogsSpecs(LogsSpecs):
         if self._root_log_dir == os.devnull:
             return self._filtered(LogsDest({rank: ""}, {rank: ""}, error_files={rank: os.devnull}))
         attempt = self._attempt_dir(env)
-        os.makedirs(attempt, mode=0o700, exist_ok=True)
+        self._make_dir(attempt)
         directory = os.path.join(attempt, str(rank))
         shutil.rmtree(directory, ignore_errors=True)
         self._forget_attempts(env, rank)
@@ -174,31 +184,48 @@ class DefaultLogsSpecs(LogsSpecs):
 
     def _attempt_dir(self, env: Mapping[str, str]) -> str:
         """The directory of the attempt that ``env`` names, in that of the run, which is made."""
-        os.makedirs(self.root_log_dir, mode=0o700, exist_ok=True)
-        if self._run_log_dir is None:
-            run_id = _file_name(env.get("TORCHELASTIC_RUN_ID", "none"))
-            self._run_log_dir = tempfile.mkdtemp(prefix=f"{run_id}_", dir=self.root_log_dir)
-            logger.info("log directory: %s", self._run_log_dir)
-        os.makedirs(self._run_log_dir, mode=0o700, exist_ok=True)  # release() may have removed it
-        return self._path_of_attempt(env.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-    def _path_of_attempt(self, count: object) -> str:
-        return os.path.join(str(self._run_log_dir), f"attempt_{_file_name(str(count))}")
+        run = self._run_log_dir or self._make_run_dir(_file_name(env.get("TORCHELASTIC_RUN_ID", "none")))
+        self._make_dir(run)  # release() may have removed it
+        return os.path.join(run, _attempt(env.get("TORCHELASTIC_RESTART_COUNT", "0")))
 
     def _forget_attempts(self, env: Mapping[str, str], rank: int | None = None) -> None:
         """Remove the attempt that is one too many; of ``rank`` alone, where there is one."""
         count = env.get("TORCHELASTIC_RESTART_COUNT", "0")
         if self._keep_attempts is None or not count.isdecimal() or int(count) < self._keep_attempts:
             return
-        old = self._path_of_attempt(int(count) - self._keep_attempts)
+        old = os.path.join(str(self._run_log_dir), _attempt(int(count) - self._keep_attempts))
         shutil.rmtree(old if rank is None else os.path.join(old, str(rank)), ignore_errors=True)
         if rank is not None:
             with contextlib.suppress(OSError):  # others have something there
                 os.rmdir(old)
 
-    @staticmethod
-    def _add_rank(dest: LogsDest, rank: int, directory: str, redirects: Std, tee: Std) -> None:
-        os.mkdir(directory, mode=0o700)
+    def _make_run_dir(self, run_id: str) -> str:
+        self._make_dir(self.root_log_dir)
+        while self._run_log_dir is None:
+            path = os.path.join(self.root_log_dir, f"{run_id}_{secrets.token_hex(4)}")
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, self._mode)
+                self._run_log_dir = path
+        logger.info("log directory: %s", self._run_log_dir)
+        return self._run_log_dir
+
+    def _make_dir(self, path: str) -> None:
+        """Make ``path`` and what is missing above it. (``os.makedirs`` leaves the modes of those to the umask.)"""
+        if os.path.isdir(path):
+            return
+        self._make_dir(os.path.dirname(path))
+        try:
+            os.mkdir(path, self._mode)
+        except FileExistsError:
+            if not os.path.isdir(path):  # else another run has just made it
+                raise
+
+    @property
+    def _mode(self) -> int:
+        return 0o700 if self.private else 0o777
+
+    def _add_rank(self, dest: LogsDest, rank: int, directory: str, redirects: Std, tee: Std) -> None:
+        os.mkdir(directory, self._mode)
         tables = (
             (Std.OUT, "stdout.log", dest.stdouts, dest.tee_stdouts),
             (Std.ERR, "stderr.log", dest.stderrs, dest.tee_stderrs),
@@ -220,9 +247,8 @@ class DefaultLogsSpecs(LogsSpecs):
         return dest
 
 
-def _make_anew(directory: str) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
-    os.makedirs(directory, mode=0o700)
+def _attempt(count: object) -> str:
+    return f"attempt_{_file_name(str(count))}"
 
 
 def _file_name(text: str) -> str:

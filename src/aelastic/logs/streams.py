@@ -8,7 +8,10 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aelastic.logs.consoles import Consoles
+from aelastic.decide.escapes import PlainLineAssembler
+from aelastic.decide.lines import LineAssembler
+from aelastic.logs.consoles import Consoles, ours
+from aelastic.logs.destinations import is_terminal
 from aelastic.logs.feed import Feed
 from aelastic.logs.files import LogFile, create_log_file
 from aelastic.logs.filters import LineFilter
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from aelastic.decide.plan import StreamPlan
+    from aelastic.logs.console import ConsoleStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +63,32 @@ class Streams:
         self._files: dict[str, LogFile] = {}
         self._consoles = options.consoles or Consoles()
         self._filters: dict[Std, LineFilter] = {}
+        self._strip_escapes: bool | None = None
+        self._private = True
 
     @property
     def captured(self) -> bool:
         """Whether any stream is read by us."""
         return any(stream.plan.captured for stream in self._streams.values())
 
-    async def open(self, plans: Sequence[StreamPlan], filters: Mapping[Std, tuple[str, Sequence[str]]]) -> None:
+    async def open(
+        self,
+        plans: Sequence[StreamPlan],
+        filters: Mapping[Std, tuple[str, Sequence[str]]],
+        *,
+        strip_escapes: bool | None = None,
+        private: bool = True,
+    ) -> None:
         """Create the files, the pipes and the consoles. Raises ``OSError``; call ``close`` then, too.
 
-        ``filters`` maps a stream to the path of its filtered log and the strings to look for.
+        ``filters`` maps a stream to the path of its filtered log and the strings to look for. ``strip_escapes``:
+        show lines without escape sequences; None: where no terminal shows them. ``private``: new files are open to
+        their owner alone.
         """
+        self._strip_escapes, self._private = strip_escapes, private
         self._streams = {(plan.rank, plan.stream): _Stream(plan) for plan in plans}
         for std, (path, needles) in filters.items():
-            self._filters[std] = LineFilter(await self._open_file(path), needles)
+            self._filters[std] = LineFilter(await self._open_file(path), needles, plain=strip_escapes is not False)
         captured = [stream for stream in self._streams.values() if stream.plan.captured]
         for stream in captured:
             stream.pump = await self._make_pump(stream, len(captured) * self._options.siblings)
@@ -133,7 +149,7 @@ class Streams:
     async def _make_pump(self, stream: _Stream, siblings: int) -> Pump:
         plan = stream.plan
         prefix = self._options.prefixes[plan.rank]
-        console = self._consoles.get(plan.stream).stream(prefix, plan.path) if plan.tee else None
+        console = self._console_stream(plan, prefix) if plan.tee else None
         file = await self._open_file(plan.path)
         line_filter = self._filters.get(plan.stream) if plan.tee else None
         return Pump(
@@ -149,5 +165,10 @@ class Streams:
     async def _open_file(self, path: str) -> LogFile:
         file = os.path.realpath(path)  # several streams may share one, by whatever name
         if file not in self._files:
-            self._files[file] = await create_log_file(path, self._options.executor)
+            self._files[file] = await create_log_file(path, self._options.executor, private=self._private)
         return self._files[file]
+
+    def _console_stream(self, plan: StreamPlan, prefix: str) -> ConsoleStream:
+        plain = not is_terminal(ours(plan.stream)) if self._strip_escapes is None else self._strip_escapes
+        assembler = PlainLineAssembler if plain else LineAssembler
+        return self._consoles.get(plan.stream).stream(prefix, plan.path, assembler)

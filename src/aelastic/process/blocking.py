@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from aelastic.process.watch import UNKNOWN_EXITCODE, open_pidfd
@@ -21,28 +23,32 @@ def wait_for_ends(pids: Mapping[int, int], timeout: float) -> dict[int, int]:
 
     May return earlier, with nothing. A process that somebody else has reaped counts as ended. Blocks the thread.
     """
-    descriptors = {key: open_pidfd(pid) for key, pid in pids.items()}
-    try:
-        alive = _wait_for_any([one for one in descriptors.values() if one is not None], len(pids), timeout)
-    finally:
-        for descriptor in descriptors.values():
-            if descriptor is not None:
-                os.close(descriptor)
-    ends = {key: _reap(pid) for key, pid in pids.items() if descriptors[key] not in alive}
-    return {key: exitcode for key, exitcode in ends.items() if exitcode is not None}
+    with ExitStack() as opened:
+        descriptors = [open_pidfd(pid) for pid in pids.values()]
+        known = [one for one in descriptors if one is not None]
+        for descriptor in known:
+            opened.callback(os.close, descriptor)
+        if len(known) == len(pids):
+            _wait_for_any(known, timeout)
+            return _reap_all(pids)
+    for _ in range(math.ceil(min(timeout, _LONGEST) / _STEP)):  # no pidfds here, or one of them is gone already
+        if ends := _reap_all(pids):
+            return ends
+        time.sleep(_STEP)
+    return _reap_all(pids)
 
 
-def _wait_for_any(descriptors: list[int], expected: int, timeout: float) -> set[int]:
-    """Wait until any of the processes has ended; the descriptors of those that have not."""
+def _wait_for_any(descriptors: list[int], timeout: float) -> None:
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    if len(descriptors) == expected:
-        ready = poll.poll(min(timeout, _LONGEST) * 1000)
-    else:  # no pidfds here, or one of them is gone already
-        time.sleep(min(timeout, _STEP))
-        ready = poll.poll(0)
-    return set(descriptors) - {descriptor for descriptor, _ in ready}
+    poll.poll(min(timeout, _LONGEST) * 1000)
+
+
+def _reap_all(pids: Mapping[int, int]) -> dict[int, int]:
+    """Those that have ended, key to exit code."""
+    ends = {key: _reap(pid) for key, pid in pids.items()}
+    return {key: exitcode for key, exitcode in ends.items() if exitcode is not None}
 
 
 def _reap(pid: int) -> int | None:

@@ -28,34 +28,40 @@ def check_program(rank: int, program: str, search_path: str) -> None:
     """Raise the ``OSError`` that starting ``program`` would end with, naming the rank and what to do.
 
     A name without a slash is looked up in ``search_path`` (directories joined by ``:``), another one is taken as it is.
+    The error says which directory it was, by its number: nobody's environment is shown.
     ``FileNotFoundError`` and ``PermissionError`` are what ``execvp`` reports in these cases; a path that leads to a
     directory is an ``IsADirectoryError``, which says more than its ``PermissionError``.
     """
     if "/" in program:
-        candidates, passed_over, place = [program], _NOTHING, "there is no such file"
+        candidates, passed_over, nowhere = {"": program}, _NOTHING, "there is no such file"
     else:
-        candidates = [os.path.join(directory, program) for directory in search_path.split(os.pathsep) if program]
-        passed_over, place = _NOTHING_TO_RUN, f"it is in no directory of PATH={search_path}"
+        directories = search_path.split(os.pathsep) if program else []
+        candidates = {
+            f", in directory {number} of PATH": os.path.join(directory, program)
+            for number, directory in enumerate(directories, 1)
+        }
+        passed_over, nowhere = _NOTHING_TO_RUN, f"it is in no directory of PATH ({len(directories)} looked into)"
     problems: list[OSError] = []
-    for path in candidates:
-        problem = _problem(rank, path)
-        if problem is None:
+    for where, path in candidates.items():
+        found = _problem(path)
+        if found is None:
             return
-        if problem.errno not in passed_over:
-            problems.append(problem)
+        code, problem = found
+        if code not in passed_over:
+            problems.append(OSError(code, f"rank {rank}: the program {problem}{where}", program))
     if problems:
         raise problems[0]
-    raise FileNotFoundError(errno.ENOENT, f"rank {rank}: the program was not found; {place}", program)
+    raise FileNotFoundError(errno.ENOENT, f"rank {rank}: the program was not found; {nowhere}", program)
 
 
-def _problem(rank: int, path: str) -> OSError | None:
-    """Why ``path`` cannot be run; None when it can."""
+def _problem(path: str) -> tuple[int | None, str] | None:
+    """Why ``path`` cannot be run, as an error number and in words; None when it can."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        return OSError(error.errno, f"rank {rank}: the program cannot be reached: {error.strerror}", path)
+        return error.errno, f"cannot be reached: {error.strerror}"
     if stat.S_ISDIR(mode):
-        return IsADirectoryError(errno.EISDIR, f"rank {rank}: the program is a directory", path)
+        return errno.EISDIR, "is a directory"
     if stat.S_ISREG(mode) and os.access(path, os.X_OK):
         return None
-    return PermissionError(errno.EACCES, f"rank {rank}: the program has no run permission (chmod +x)", path)
+    return errno.EACCES, "has no run permission (chmod +x)"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from aelastic.errors.report import Report, Unreadable, parse_report
+from aelastic.errors.report import LARGEST_REPORT, Report, Unreadable, parse_report
 
-LARGEST_REPORT = 4 * 1024 * 1024
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # neither a FIFO nor a terminal gets hold of us
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aelastic.errors.handler import record
@@ -29,7 +29,7 @@ class Entry:
     ``guardian_end`` takes the word that the rank is there, ``members_file`` its pid, before any other code runs.
     """
 
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
     stdout: int | None
     stderr: int | None
     value_end: int
@@ -42,7 +42,28 @@ class Entry:
 
 def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     """Become a rank, then run ``function`` and deliver its value."""
+    _enter(entry)
+    _run(entry, function, args)
+
+
+def receive_and_enter(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
+    """Become a rank as soon as its entry has come through multiprocessing's fork server, with its ``descriptors``.
+
+    What comes next is its function: importing that may take long, and is the rank's own business.
+    """
+    entry = Entry(**values, **{name: descriptor.detach() for name, descriptor in descriptors.items()})
+    _enter(entry)
+    return entry
+
+
+def run_packed(entry: Entry, packed: tuple[Callable[..., Any], Sequence[Any]]) -> None:
+    """Run what came through multiprocessing's fork server, in the rank that has become one."""
+    _run(entry, *packed)
+
+
+def _enter(entry: Entry) -> None:
     _reset_signals()
+    _forget_executors()
     os.setsid()
     _enrol(entry)
     _replace_streams(entry)
@@ -52,20 +73,13 @@ def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any
     os.environ.update(entry.env)
     if entry.cpus is not None:
         os.sched_setaffinity(0, entry.cpus)
+
+
+def _run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     try:
         record(run_and_deliver)(function, args, entry.value_end, entry.token)
     finally:
         flush_c_streams()  # multiprocessing ends its processes without that
-
-
-def receive_entry(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
-    """An entry whose ``descriptors`` came through multiprocessing's fork server."""
-    return Entry(**values, **{name: descriptor.detach() for name, descriptor in descriptors.items()})
-
-
-def enter_and_run_packed(entry: Entry, packed: tuple[Callable[..., Any], Sequence[Any]]) -> None:
-    """As ``enter_and_run``, for what came through multiprocessing's fork server."""
-    enter_and_run(entry, *packed)
 
 
 def _enrol(entry: Entry) -> None:
@@ -75,7 +89,7 @@ def _enrol(entry: Entry) -> None:
             os.write(entry.guardian_end, f"+ g{os.getpid()}\n".encode())
         os.close(entry.guardian_end)
     if entry.members_file is not None:
-        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="ascii") as members:
+        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="utf-8") as members:
             members.write("0")
 
 
@@ -87,6 +101,13 @@ def _reset_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _forget_executors() -> None:
+    """Wait for no thread of the application's at the end: none is here, but one of them may be who has forked us."""
+    executors = sys.modules.get("concurrent.futures.thread")
+    if executors is not None:
+        executors._threads_queues.clear()
 
 
 def _replace_streams(entry: Entry) -> None:
