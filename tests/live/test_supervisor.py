@@ -17,6 +17,7 @@ import pytest
 import aelastic
 from aelastic.conduct.run import Run
 from aelastic.elastic.options import RunOptions
+from aelastic.process.guardian import _guardians
 from tests.helpers import functions
 from tests.helpers.apps import reaped
 from tests.helpers.ranks import is_alive, redirected
@@ -435,7 +436,7 @@ async def test_many_restarts_leave_nothing_in_memory() -> None:
     async with supervisor:
         await next_event(events, aelastic.RankStarted, attempt=150)
         gc.collect()
-        assert len([one for one in gc.get_objects() if isinstance(one, Run)]) <= 3
+        assert len([one for one in gc.get_objects() if type(one) is Run]) <= 3
         assert len([one for one in threading.enumerate() if "aelastic" in one.name]) <= 4
     assert supervisor.result is not None
     assert supervisor.result.restarts >= 150
@@ -489,7 +490,7 @@ async def test_a_fault_of_ours_ends_everything_and_is_told(
         raise ZeroDivisionError("a fault of ours")
 
     supervisor = await one_for_one(STAYS, STAYS).start()
-    pids = supervisor.pids()
+    pids, guardian = supervisor.pids(), _guardians[asyncio.get_running_loop()]
     monkeypatch.setattr(where, fault)
     supervisor.send_signal(signal.SIGKILL, 0)
     with pytest.raises((aelastic.AelasticError, ZeroDivisionError)):
@@ -503,3 +504,4 @@ async def test_a_fault_of_ours_ends_everything_and_is_told(
     await supervisor.close()
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(others)
+    await guardian.gone

@@ -19,8 +19,8 @@ class LogsOfRun(LogsSpecs):
 
     def __init__(self, specs: LogsSpecs) -> None:
         super().__init__()
-        self.private = bool(getattr(specs, "private", True))  # torch's class has no opinion
         self._specs = specs
+        self.private = bool(getattr(specs, "private", True))  # one written for torch has no opinion
 
     def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
         """What ``specs`` says."""

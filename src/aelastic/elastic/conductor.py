@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aelastic.conduct.board import Story
+    from aelastic.conduct.run import Run
     from aelastic.decide.supervision import Action, Supervision
     from aelastic.elastic.blueprint import Args, Blueprint, Envs
     from aelastic.elastic.fleet import Instance
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("aelastic")
 _event_logger = logging.getLogger("aelastic.events")
 
-_CONSOLE_PATIENCE = 1.0
+_PATIENCE, _CONSOLE_PATIENCE = 5.0, 1.0
 
 
 class Conductor:
@@ -65,6 +66,7 @@ class Conductor:
         self._requests: list[tuple[int | None, asyncio.Future[None]]] = []
         self._unanswered: set[asyncio.Future[None]] = set()
         self._stop_options: tuple[int | None, float | None] = (None, None)
+        self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None
         self._restarts = 0
         self._shared = Shared(file_threads(), Consoles())
@@ -81,8 +83,10 @@ class Conductor:
         self._mailbox.put(partial(self._note_stop, death_sig, timeout))
 
     def kill(self) -> None:
-        """Skip the rest of the grace."""
+        """Skip the rest of the grace, and wait for nothing that may never come: a disk that does not answer."""
         self.stop(signal.SIGKILL)
+        if not self._hurry.done():
+            self._hurry.set_result(None)
 
     def restart(self, rank: int | None) -> asyncio.Future[None]:
         """``rank``, or everybody, is to be started afresh."""
@@ -142,7 +146,8 @@ class Conductor:
             if not isinstance(broken, Exception):
                 raise
             logger.critical("the supervisor of %r was broken off", self.name, exc_info=True)
-            self._shared.executor.shutdown(wait=False)
+            await self._end_runs()
+            await self._close_shared()
             return
         error = None if self.started.done() else self._error_of_start()
         if error is None:
@@ -174,11 +179,17 @@ class Conductor:
             if isinstance(action, Start):
                 self._start(action.unit, action.number)
             elif isinstance(action, Stop):
-                self.fleet.instances[action.unit].run.stop(*self._stop_options)
+                self._stop(self.fleet.instances[action.unit].run)
             elif isinstance(action, Restarting):
                 self._tell_of_restart(action)
             elif isinstance(action, GiveUp):
                 self._tell_of_giving_up(action)
+
+    def _stop(self, run: Run) -> None:
+        if self._hurry.done():
+            run.kill()
+        else:
+            run.stop(*self._stop_options)
 
     def _start(self, unit: int, number: int) -> None:
         self._restarts += number > 0
@@ -232,7 +243,7 @@ class Conductor:
     def _ask(self, fact: Fact, rank: int | None) -> asyncio.Future[None]:
         """Feed ``fact`` to the supervision. Done when what it wants is the case, or has failed, or was overtaken."""
         answer: asyncio.Future[None] = self.loop.create_future()
-        if self._task.done():
+        if self.finished.done():
             answer.set_exception(self._too_late())
         else:
             self._unanswered.add(answer)
@@ -317,14 +328,30 @@ class Conductor:
     async def _conclude(self) -> RunProcsResult:
         release = getattr(self.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
-            try:
-                await self.loop.run_in_executor(self._shared.executor, release)
-            except Exception:
-                logger.exception("the logs specs of %r could not be released", self.name)
-        await self._shared.consoles.close(_CONSOLE_PATIENCE)
-        self._shared.executor.shutdown(wait=False)
+            await self._release(release)
+        await self._close_shared()
         units = self._supervision.units
         return self._attempts.result(self.name, units, restarts=self._restarts, gave_up=self._supervision.gave_up)
+
+    async def _release(self, release: Callable[[], None]) -> None:
+        releasing = self.loop.run_in_executor(self._shared.executor, release)
+        await asyncio.wait({releasing, self._hurry}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({releasing}, timeout=_PATIENCE)
+        if not done:
+            logger.error("the logs specs of %r are not released in time", self.name)
+        elif (error := releasing.exception()) is not None:
+            logger.error("the logs specs of %r could not be released", self.name, exc_info=error)
+
+    async def _end_runs(self) -> None:
+        runs = self.fleet.runs
+        for run in runs:
+            run.kill()
+        if runs:
+            await asyncio.wait({run.finished for run in runs})
+
+    async def _close_shared(self) -> None:
+        await self._shared.consoles.close(_CONSOLE_PATIENCE)
+        self._shared.executor.shutdown(wait=False)
 
     def _error_of_start(self) -> Exception | None:
         """Why the supervision is over before it had begun properly; None when it was just short."""

@@ -28,6 +28,6 @@ class RunOptions(TypedDict, total=False):
     readiness: Readiness | Mapping[int, Readiness] | None
     ready_timeout: float | None
     watchdog: float | None
-    strip_escapes: bool | None
     preload: Sequence[str]
+    strip_escapes: bool | None
     containment: Mode | None

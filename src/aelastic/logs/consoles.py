@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from aelastic.logs.console import Console
-from aelastic.logs.destinations import destination_of, is_terminal, lead_to_the_same
+from aelastic.logs.destinations import destination_of, lead_to_the_same
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -29,12 +29,8 @@ class Consoles:
             if other is not None and lead_to_the_same(sys.stdout, sys.stderr):
                 self._consoles[std] = other
             else:
-                self._consoles[std] = Console(destination_of(_ours(std)))
+                self._consoles[std] = Console(destination_of(ours(std)))
         return self._consoles[std]
-
-    def is_terminal(self, std: Std) -> bool:
-        """Whether somebody looks at ``std``."""
-        return is_terminal(_ours(std))
 
     async def close(self, patience: float) -> None:
         """Show what is queued. A stuck console gets ``patience`` seconds to move."""
@@ -42,5 +38,6 @@ class Consoles:
             await console.close(patience)
 
 
-def _ours(std: Std) -> TextIO | None:
+def ours(std: Std) -> TextIO | None:
+    """The text stream of this process that leads to the console for ``std``."""
     return sys.stdout if std is Std.OUT else sys.stderr

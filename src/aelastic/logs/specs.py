@@ -83,9 +83,9 @@ class DefaultLogsSpecs(LogsSpecs):
     output stays on the console.
 
     Args:
+        keep_attempts: of each rank, the directories of so many attempts are kept, the latest ones; None: of all.
         private: directories made here, log files and error files are open to their owner alone (0700 and 0600);
             False: the umask decides, as everywhere else. What exists already keeps its mode.
-        keep_attempts: of each rank, the directories of so many attempts are kept, the latest ones; None: of all.
 
     Raises ``NotADirectoryError`` when ``log_dir`` is a file.
     """
@@ -97,8 +97,8 @@ class DefaultLogsSpecs(LogsSpecs):
         tee: Std | Mapping[int, Std] = Std.NONE,
         local_ranks_filter: set[int] | None = None,
         *,
-        private: bool = True,
         keep_attempts: int | None = 100,
+        private: bool = True,
     ) -> None:
         if keep_attempts is not None and keep_attempts < 1:
             raise ValueError(f"keep_attempts: expected 1 or more, or None, got {keep_attempts!r}")
@@ -125,14 +125,8 @@ class DefaultLogsSpecs(LogsSpecs):
     __hash__ = None  # type: ignore[assignment]  # as torch's: compared by value
 
     def _key(self) -> tuple[object, ...]:
-        return (
-            self._root_log_dir,
-            self._redirects,
-            self._tee,
-            self._local_ranks_filter,
-            self.private,
-            self._keep_attempts,
-        )
+        options = self._redirects, self._tee, self._local_ranks_filter, self._keep_attempts, self.private
+        return self._root_log_dir, *options
 
     @property
     def root_log_dir(self) -> str:
@@ -192,17 +186,14 @@ class DefaultLogsSpecs(LogsSpecs):
         """The directory of the attempt that ``env`` names, in that of the run, which is made."""
         run = self._run_log_dir or self._make_run_dir(_file_name(env.get("TORCHELASTIC_RUN_ID", "none")))
         self._make_dir(run)  # release() may have removed it
-        return self._path_of_attempt(env.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-    def _path_of_attempt(self, count: object) -> str:
-        return os.path.join(str(self._run_log_dir), f"attempt_{_file_name(str(count))}")
+        return os.path.join(run, _attempt(env.get("TORCHELASTIC_RESTART_COUNT", "0")))
 
     def _forget_attempts(self, env: Mapping[str, str], rank: int | None = None) -> None:
         """Remove the attempt that is one too many; of ``rank`` alone, where there is one."""
         count = env.get("TORCHELASTIC_RESTART_COUNT", "0")
         if self._keep_attempts is None or not count.isdecimal() or int(count) < self._keep_attempts:
             return
-        old = self._path_of_attempt(int(count) - self._keep_attempts)
+        old = os.path.join(str(self._run_log_dir), _attempt(int(count) - self._keep_attempts))
         shutil.rmtree(old if rank is None else os.path.join(old, str(rank)), ignore_errors=True)
         if rank is not None:
             with contextlib.suppress(OSError):  # others have something there
@@ -254,6 +245,10 @@ class DefaultLogsSpecs(LogsSpecs):
                 dest.stdouts[rank] = dest.stdouts[rank] or os.devnull
                 dest.stderrs[rank] = dest.stderrs[rank] or os.devnull
         return dest
+
+
+def _attempt(count: object) -> str:
+    return f"attempt_{_file_name(str(count))}"
 
 
 def _file_name(text: str) -> str:

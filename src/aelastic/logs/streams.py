@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from aelastic.decide.escapes import PlainLineAssembler
 from aelastic.decide.lines import LineAssembler
-from aelastic.logs.consoles import Consoles
+from aelastic.logs.consoles import Consoles, ours
+from aelastic.logs.destinations import is_terminal
 from aelastic.logs.feed import Feed
 from aelastic.logs.files import LogFile, create_log_file
 from aelastic.logs.filters import LineFilter
@@ -168,6 +169,6 @@ class Streams:
         return self._files[file]
 
     def _console_stream(self, plan: StreamPlan, prefix: str) -> ConsoleStream:
-        plain = not self._consoles.is_terminal(plan.stream) if self._strip_escapes is None else self._strip_escapes
+        plain = not is_terminal(ours(plan.stream)) if self._strip_escapes is None else self._strip_escapes
         assembler = PlainLineAssembler if plain else LineAssembler
         return self._consoles.get(plan.stream).stream(prefix, plan.path, assembler)
