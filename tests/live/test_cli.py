@@ -65,8 +65,8 @@ def test_a_wrong_flag_suggests_the_right_one() -> None:
     [
         (("run", "echo", "hello"), "--no-python"),
         (("run", "-t", "4", "x.py"), "3 both"),
-        (("run", "--nproc-per-node", "0", "x.py"), "x>=1"),
-        (("run", "-m", "--no-python", "x"), "exclude each other"),
+        (("run", "--nproc-per-node", "0", "x.py"), "neither a number, 1 or more"),
+        (("run", "-m", "--no-python", "x"), "-m names a module"),
         (("run", "--log-dir", __file__, __file__), "is a file"),
         (("run", "--no-python", "no-such-program"), "rank 0: the program was not found"),
     ],
