@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from aelastic.errors import InvalidArgumentError
-from aelastic.process.topology import allowed_cpus, count_gpus
 
 _AMD = "/dev/kfd"
 
@@ -14,6 +13,8 @@ def count_ranks(wanted: int | str) -> int:
     """The number itself, or what there is on this machine for this process. Raises ``InvalidArgumentError``."""
     if isinstance(wanted, int):
         return wanted
+    from aelastic.process.topology import allowed_cpus, count_gpus  # 8 ms that a number does without
+
     if wanted == "cpu":
         return len(allowed_cpus())
     gpus = count_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, cast
 
 from aelastic.errors import InvalidArgumentError
@@ -32,6 +31,8 @@ def make_logs_specs(settings: Settings, tee: Std | Mapping[int, Std]) -> LogsSpe
 
 
 def _load(name: str) -> type[LogsSpecs]:
+    from importlib import metadata  # 14 ms
+
     known: list[str] = []
     for group in GROUPS:
         for entry in metadata.entry_points(group=group):

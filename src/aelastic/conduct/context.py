@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
-from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
 from aelastic.conduct.run import Run
@@ -347,6 +346,9 @@ class MultiprocessContext(PContext):
         )
 
     def _workload(self, ranks: tuple[RankPlan, ...]) -> Workload:
+        # Not at the top: with cloudpickle and multiprocessing it takes 30 ms, which ranks of a program do without.
+        from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
+
         function, args = self.entrypoint, {plan.rank: plan.args for plan in ranks}
         if not callable(function):
             raise InvalidArgumentError(f"entrypoint: expected a function, got {function!r}")

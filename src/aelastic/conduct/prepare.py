@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.std import Std
@@ -71,9 +70,15 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
-        cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, nprocs))
+        cpus = await off_loop(partial(_bind, spec.numa_options, nprocs))
     await _open(streams, plans, dest, spec)
     return Prepared(dest, envs, cpus)
+
+
+def _bind(options: NumaOptions, nprocs: int) -> dict[int, frozenset[int]]:
+    from aelastic.conduct.binding import cpus_by_rank  # 8 ms that few need
+
+    return cpus_by_rank(options, nprocs)
 
 
 def _environments(spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations) -> dict[int, dict[str, str]]:
