@@ -44,7 +44,9 @@ def main() -> None:
             {name: measure(launcher, options.nproc, script) for name, launcher in launchers.items()}
             for _ in range(options.repeat + 1)
         ][1:]  # the first warms the caches
-    print(f"a script that does nothing, {options.nproc} ranks; Python {platform.python_version()}, {os.cpu_count()} CPUs")
+    print(
+        f"a script that does nothing, {options.nproc} ranks; Python {platform.python_version()}, {os.cpu_count()} CPUs"
+    )
     for name in launchers:
         seconds = [turn[name] for turn in turns]
         ratio = statistics.median(turn[name] / turn["aelastic run"] for turn in turns)

@@ -29,6 +29,16 @@ class Terminal:
     """
 
     def __init__(self, *args: str, term: str = "dumb", lines: int = 24, columns: int = 80) -> None:
+        self._start([sys.executable, "-m", "aelastic", *args], term, lines, columns)
+
+    @classmethod
+    def of_command(cls, *command: str, term: str) -> Self:
+        """Runs ``command`` in place of ``python -m aelastic``."""
+        made = cls.__new__(cls)
+        made._start([*command], term, 24, 80)
+        return made
+
+    def _start(self, command: list[str], term: str, lines: int, columns: int) -> None:
         self._master, slave = pty.openpty()
         self.resize(lines, columns)
         self._is_clever = term != "dumb"
@@ -36,7 +46,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self.output = b""
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", sys.executable, "-m", "aelastic", *args],
+            ["setsid", "--ctty", *command],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -51,7 +61,7 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        self.hang_up()
 
     @property
     def display(self) -> list[str]:
@@ -67,6 +77,12 @@ class Terminal:
     def resize(self, lines: int, columns: int) -> None:
         """What the window does when its edge is drawn."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def hang_up(self) -> None:
+        """What the window does when it is closed."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
 
     def press(self, keys: bytes) -> None:
         """Type ``keys``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -86,7 +87,8 @@ def _run(settings: Settings) -> int:
     view = choose_view(settings)
     job = Job(settings, contract, make_logs_specs(settings, view.tee(nproc)), view)
     ending = asyncio.run(job.run())
-    tell(job, ending)
+    with contextlib.suppress(OSError):  # nobody reads any more; the exit status still says it
+        tell(job, ending)
     if ending.exit_status == 0 and not settings.keeps_logs:  # they were for the table
         shutil.rmtree(job.logs_specs.root_log_dir, ignore_errors=True)
     return ending.exit_status

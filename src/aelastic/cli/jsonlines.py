@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ class JsonView:
 
     def __init__(self, settings: Settings) -> None:
         self._tee = settings.tee
-        self._output: TextIO | None = None
+        self._output = -1  # a descriptor, once it is known
 
     def tee(self, nproc: int) -> Std | Mapping[int, Std]:
         """As was asked for; it goes to standard error."""
@@ -37,16 +37,16 @@ class JsonView:
 
     def __enter__(self) -> Self:
         sys.stdout.flush()
-        self._output = open(os.dup(1), "w", encoding="utf-8")
+        self._output = os.dup(1)
         os.dup2(2, 1)  # for the ranks as well, which inherit it
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._output is not None:
-            os.dup2(self._output.fileno(), 1)
-            self._output.close()
+        sys.stdout.flush()
+        os.dup2(self._output, 1)
+        os.close(self._output)
 
     async def follow(self, ctx: PContext) -> None:
         """Write each event when it happens. A reader that has gone away is no reason to stop the ranks."""
@@ -57,8 +57,9 @@ class JsonView:
             logger.warning("no more events are written (%s); the ranks go on", error.strerror)
 
     def _write(self, line: str) -> None:
-        if self._output is not None:
-            print(line, file=self._output, flush=True)
+        rest = f"{line}\n".encode(errors="backslashreplace")
+        while rest:
+            rest = rest[os.write(self._output, rest) :]
 
 
 def encode(event: object) -> str:

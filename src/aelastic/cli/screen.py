@@ -158,6 +158,10 @@ class ScreenStream(io.TextIOBase):
         """It is."""
         return True
 
+    def isatty(self) -> bool:
+        """Escape sequences are understood."""
+        return True
+
     def write(self, text: str) -> int:
         """Add ``text`` to the lines."""
         self._screen.write(text)

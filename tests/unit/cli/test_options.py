@@ -27,7 +27,8 @@ def test_defaults(parsed: Parsed) -> None:
     assert (settings.shutdown_timeout, settings.start_method) == (30.0, "spawn")
     assert settings.signals_to_handle == (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     assert settings.signals_to_forward == (signal.SIGUSR1, signal.SIGUSR2)
-    assert settings.master_port is settings.rdzv_endpoint is None
+    assert settings.master_port is None
+    assert settings.rdzv_endpoint is None
     assert not settings.keeps_logs
 
 
