@@ -27,6 +27,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "decisions": frozenset({"decide"}),
     "devices": frozenset({"process", "logs", "worker"}),
     "conductors": frozenset({"conduct"}),
+    "supervisors": frozenset({"elastic"}),  # conduct runs one after another, and side by side
     "doors": frozenset({"__init__", "__main__", "cli", "web", "testing"}),
 }
 HEIGHT = {place: height for height, places in enumerate(FLOORS.values()) for place in places}
@@ -249,7 +250,7 @@ MONOPOLIES = {
             | {f"{one}.{method}" for one in ("datetime", "datetime.datetime") for method in ("now", "utcnow", "today")}
             | {"<loop>.time"}
         ),
-        ("conduct/", "cli/", "errors/handler.py"),
+        ("conduct/", "elastic/", "cli/", "errors/handler.py"),
         "take the time, or a clock, as an argument; the conductor has the clock",
     ),
 }
@@ -439,6 +440,7 @@ BROKEN = [
     ("imports_go_down", "logs/x.py", "from aelastic.process.family import Family"),
     ("imports_go_down", "process/x.py", "from aelastic.logs.pipe import Pipe"),
     ("imports_go_down", "conduct/x.py", "import aelastic"),
+    ("imports_go_down", "conduct/x.py", "from aelastic.elastic.supervisor import Supervisor"),
     ("imports_go_down", "cli/x.py", "import aelastic.web"),
     ("imports_go_down", "__init__.py", "from aelastic.cli import main"),
     ("imports_go_down", "decide/x.py", "from .gang import Gang"),
@@ -503,6 +505,7 @@ KEPT = [
     ("imports_go_down", "conduct/x.py", "import aelastic.logs.pipe\nfrom aelastic.conduct.run import Run"),
     ("imports_go_down", "cli/x.py", "import aelastic\nfrom aelastic.cli.job import Job"),
     ("imports_go_down", "__main__.py", "from aelastic.cli import main"),
+    ("imports_go_down", "elastic/x.py", "from aelastic.conduct.run import Run"),
     ("imports_go_down", "results.py", "from aelastic.errors.failure import ProcessFailure"),
     ("the_face_is_lazy", "__init__.py", "if TYPE_CHECKING:\n from aelastic.std import Std"),
     ("words_and_decisions_do_no_io", "decide/x.py", "import os\nos.fsencode(os.devnull)"),

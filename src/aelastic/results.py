@@ -12,6 +12,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start that a supervisor has made, and what came of it: of all ``ranks`` together, or of one.
+
+    ``number`` counts the starts of these ranks, from 0. Times are in seconds since the epoch. ``started`` is False when
+    nothing came to be; then each rank has a failure with the exit code 127 and no pid (0) that says why. The rest is
+    that of the attempt's own result.
+    """
+
+    number: int
+    ranks: tuple[int, ...]
+    started_at: float
+    ended_at: float
+    started: bool
+    exitcodes: dict[int, int] = field(default_factory=dict)
+    failures: dict[int, ProcessFailure] = field(default_factory=dict)
+    stdouts: dict[int, str] = field(default_factory=dict)
+    stderrs: dict[int, str] = field(default_factory=dict)
+    lost_log_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RunProcsResult:
     """The end of a run, keyed by local rank. The first four fields are torch's.
 
@@ -23,6 +44,11 @@ class RunProcsResult:
         abandoned: rank to pid of what did not end even after SIGKILL (uninterruptible sleep).
         lost_log_bytes: log file to the number of bytes that could not be written to it (a full disk).
         name: the name given to ``start_processes``.
+
+    Of a supervisor, whose other fields tell of the last attempt of each rank:
+        attempts: the last 100 attempts, in the order of their ends.
+        restarts: how often it has restarted a rank, or all of them together, because it had ended.
+        gave_up: why it restarts nothing any more, although something should run; ``""`` when it did not give up.
     """
 
     return_values: dict[int, Any] = field(default_factory=dict)
@@ -33,6 +59,9 @@ class RunProcsResult:
     abandoned: dict[int, int] = field(default_factory=dict)
     lost_log_bytes: dict[str, int] = field(default_factory=dict)
     name: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    restarts: int = 0
+    gave_up: str = ""
 
     def is_failed(self) -> bool:
         """Whether any rank failed. Ranks that aelastic stopped count too, as in torch."""

@@ -218,14 +218,14 @@ def dest(path: str, tee: str | None = None) -> LogsDest:
     ],
 )
 def test_where_a_stream_goes(path: str, tee: str | None, planned: tuple[str, bool], captured: bool) -> None:
-    stream = plan_streams(dest(path, tee), 1)[0]
+    stream = plan_streams(dest(path, tee), [0])[0]
     assert stream == StreamPlan(0, Std.OUT, *planned)
     assert stream.captured is captured
 
 
 def test_both_streams_of_every_rank_are_planned() -> None:
     both = LogsDest({0: "/o0", 1: ""}, {0: "", 1: "/e1"}, {0: "/o0"}, {1: "/e1"}, {0: "", 1: ""})
-    assert plan_streams(both, 2) == (
+    assert plan_streams(both, [0, 1]) == (
         StreamPlan(0, Std.OUT, "/o0", tee=True),
         StreamPlan(0, Std.ERR, "", tee=False),
         StreamPlan(1, Std.OUT, "", tee=False),
@@ -238,14 +238,14 @@ def test_a_dest_that_lacks_ranks_is_refused_by_name(what: str) -> None:
     lacking = LogsDest({0: "", 1: "", 2: ""}, {0: "", 1: "", 2: ""}, {}, {}, {0: "", 1: "", 2: ""})
     setattr(lacking, what, {1: ""})
     with pytest.raises(InvalidRanksError, match=rf"^LogsDest\.{what} lacks the ranks \[0, 2\]$"):
-        plan_streams(lacking, 3)
+        plan_streams(lacking, range(3))
 
 
 def test_ranks_of_a_dest_that_nobody_runs_are_passed_over() -> None:
     more = LogsDest({0: "", 1: "/o"}, {0: "", 1: ""}, {1: "/o"}, {}, {0: "", 1: ""})
-    assert [stream.rank for stream in plan_streams(more, 1)] == [0, 0]
+    assert [stream.rank for stream in plan_streams(more, [0])] == [0, 0]
 
 
 def test_a_dest_of_torch_will_do(torch_mp: Any) -> None:
     theirs = torch_mp.LogsDest({0: "/o"}, {0: ""}, {0: "/o"}, {}, {0: "/e"})
-    assert plan_streams(theirs, 1)[0] == StreamPlan(0, Std.OUT, "/o", tee=True)
+    assert plan_streams(theirs, [0])[0] == StreamPlan(0, Std.OUT, "/o", tee=True)

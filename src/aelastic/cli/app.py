@@ -66,8 +66,6 @@ def run(**options: Any) -> None:
 
 
 def _check(settings: Settings) -> None:
-    if settings.max_restarts:
-        raise click.UsageError("--max-restarts: ranks cannot be restarted yet; only 0 is possible.")
     if settings.module and (settings.no_python or settings.run_path):
         raise click.UsageError("-m names a module; --no-python and --run-path take a file.")
     is_file = settings.run_path or not (settings.module or settings.no_python)

@@ -18,10 +18,11 @@ from aelastic.numa import AffinityMode, NumaOptions
 from aelastic.worker.script import run_script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aelastic.cli.environment import Contract
     from aelastic.cli.settings import Settings
-    from aelastic.cli.views import View
-    from aelastic.conduct.context import PContext
+    from aelastic.cli.views import Ranks, View
     from aelastic.logs.specs import LogsSpecs
     from aelastic.results import RunProcsResult
 
@@ -59,45 +60,55 @@ class Job:
     async def run(self) -> Ending:
         """Run the ranks to their end. Raises ``OSError`` and ``AelasticError`` when they cannot be started."""
         begin = time.monotonic()
-        ctx, result = self.context(), None
+        ranks, result = self.ranks(), None
         with handle_signals(
-            ctx,
+            ranks,
             self.settings.signals_to_handle,
             forward=self.settings.signals_to_forward,
-            at_the_third=lambda number: _leave_at_once(ctx, number),
+            at_the_third=lambda number: _leave_at_once(ranks, number),
         ) as received:
             try:
                 with self.view:
-                    result = await self._run(ctx)
+                    result = await self._run(ranks)
             except NotRunningError:
                 if received.signal is None:
                     raise
         return Ending(result, received.signal, time.monotonic() - begin)
 
-    async def _run(self, ctx: PContext) -> RunProcsResult | None:
-        async with ctx:
-            follower = asyncio.create_task(self.view.follow(ctx))
-            result = await ctx.wait()
+    async def _run(self, ranks: Ranks) -> RunProcsResult | None:
+        async with ranks:
+            follower = asyncio.create_task(self.view.follow(ranks))
+            result = await ranks.wait()
             await follower
         return result
 
-    def context(self) -> PContext:
+    def ranks(self) -> Ranks:
         """The ranks, about to be started."""
         settings = self.settings
         program, args = settings.program, settings.args
-        options = self._options()
         if settings.run_path:
-            ranks = self.contract.args((program, *args))
-            return MultiprocessContext(settings.role, run_script, ranks, start_method=settings.start_method, **options)
+            return self._ranks_of(run_script, (program, *args))
         if not settings.no_python:
             program, args = os.environ.get("PYTHON_EXEC", sys.executable), (*_FLAGS[settings.module], program, *args)
-        return SubprocessContext(settings.role, program, self.contract.args(args), **options)
+        return self._ranks_of(program, args)
+
+    def _ranks_of(self, entrypoint: str | Callable[..., None], arguments: tuple[str, ...]) -> Ranks:
+        settings, options = self.settings, self._options()
+        args, envs = self.contract.args(arguments), self.contract.envs()
+        if settings.max_restarts:
+            from aelastic.elastic.supervisor import RestartPolicy, Supervisor  # ... ms that few need
+
+            policy = RestartPolicy(max_restarts=settings.max_restarts)
+            options["start_method"] = settings.start_method
+            return Supervisor(settings.role, entrypoint, args, envs, self.logs_specs, restart=policy, **options)
+        if isinstance(entrypoint, str):
+            return SubprocessContext(settings.role, entrypoint, args, envs, self.logs_specs, **options)
+        method = settings.start_method
+        return MultiprocessContext(settings.role, entrypoint, args, envs, method, self.logs_specs, **options)
 
     def _options(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "envs": self.contract.envs(),
-            "logs_specs": self.logs_specs,
             "log_line_prefixes": self.contract.prefixes(),
             "numa_options": NumaOptions(AffinityMode(settings.numa_binding)) if settings.numa_binding else None,
             "duplicate_stdout_filters": settings.duplicate_stdout_filters,
@@ -106,9 +117,9 @@ class Job:
         }
 
 
-def _leave_at_once(ctx: PContext, number: int) -> None:
+def _leave_at_once(ranks: Ranks, number: int) -> None:
     """Somebody has lost patience: kill the ranks without looking after them, and end by this signal."""
     with suppress(NotRunningError):
-        ctx.send_signal(signal.SIGKILL)
+        ranks.send_signal(signal.SIGKILL)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aelastic.cli.settings import Settings
-    from aelastic.conduct.context import PContext
+    from aelastic.cli.views import Ranks
     from aelastic.std import Std
 
 logger = logging.getLogger("aelastic")
@@ -48,10 +48,10 @@ class JsonView:
         os.dup2(self._output, 1)
         os.close(self._output)
 
-    async def follow(self, ctx: PContext) -> None:
+    async def follow(self, ranks: Ranks) -> None:
         """Write each event when it happens. A reader that has gone away is no reason to stop the ranks."""
         try:
-            async for event in ctx.events():
+            async for event in ranks.events():
                 await asyncio.to_thread(self._write, encode(event))
         except OSError as error:
             logger.warning("no more events are written (%s); the ranks go on", error.strerror)

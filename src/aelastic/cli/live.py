@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aelastic.cli.settings import Settings
     from aelastic.cli.table import Renderer
     from aelastic.cli.usage import Meter
-    from aelastic.conduct.context import PContext
+    from aelastic.cli.views import Ranks
     from aelastic.events import Event, RankSnapshot
     from aelastic.logs.subscription import Subscription
 
@@ -63,14 +63,14 @@ class LiveView:
     ) -> None:
         self._undo.close()
 
-    async def follow(self, ctx: PContext) -> None:
+    async def follow(self, ranks: Ranks) -> None:
         """Draw the table anew every half second, and once more when all is over."""
         begin = time.time()
-        over = asyncio.create_task(_exhaust(ctx.events()))
+        over = asyncio.create_task(_exhaust(ranks.events()))
         renderer, meter = await asyncio.to_thread(self._make_tools)
         while True:
             last = over.done()
-            await asyncio.to_thread(self._show, renderer, meter, ctx.snapshot(), begin)
+            await asyncio.to_thread(self._show, renderer, meter, ranks.snapshot(), begin)
             if last:
                 return
             await asyncio.wait({over}, timeout=_TICK)

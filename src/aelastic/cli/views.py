@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from aelastic.cli.settings import Settings
     from aelastic.conduct.context import PContext
+    from aelastic.elastic.supervisor import Supervisor
     from aelastic.std import Std
+
+Ranks: TypeAlias = "PContext | Supervisor"
 
 
 class View(Protocol):
@@ -29,7 +32,7 @@ class View(Protocol):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    async def follow(self, ctx: PContext) -> None:
+    async def follow(self, ranks: Ranks) -> None:
         """Show what happens to the ranks, until they are gone."""
 
 
@@ -51,7 +54,7 @@ class PlainView:
     ) -> None:
         """Nothing was changed."""
 
-    async def follow(self, ctx: PContext) -> None:
+    async def follow(self, ranks: Ranks) -> None:
         """There is nothing to be added."""
 
 

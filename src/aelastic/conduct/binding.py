@@ -11,19 +11,24 @@ from aelastic.errors.base import InvalidArgumentError
 from aelastic.process.topology import allowed_cpus, read_topology
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aelastic.numa import NumaOptions
 
 logger = logging.getLogger("aelastic")
 
 
-def cpus_by_rank(options: NumaOptions, nprocs: int) -> dict[int, frozenset[int]]:
-    """The cpus of every rank that can be bound; one warning says who gets less than was asked for.
+def cpus_by_rank(options: NumaOptions, nprocs: int, ranks: Sequence[int]) -> dict[int, frozenset[int]]:
+    """The cpus of those of ``ranks`` that can be bound, beside the others of ``nprocs``.
+
+    One warning says who gets less than was asked for.
 
     Raises ``InvalidArgumentError`` when a rank cannot be bound and ``options`` do not let it run unbound. Blocks.
     """
     allowed = allowed_cpus()
     topology = read_topology(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    outcomes = bind_ranks(options.affinity_mode, topology, nprocs, allowed)
+    bound = bind_ranks(options.affinity_mode, topology, nprocs, allowed)
+    outcomes = [bound[rank] for rank in ranks]
     clauses = "; ".join(filter(None, (shortfall(outcome, allowed) for outcome in outcomes)))
     if any(isinstance(outcome, Unbound) for outcome in outcomes) and not options.should_fall_back_if_binding_fails:
         raise InvalidArgumentError(

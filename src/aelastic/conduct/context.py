@@ -7,7 +7,8 @@ import math
 import signal
 import weakref
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anyio
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aelastic.conduct.functions import StartMethod
+    from aelastic.conduct.prepare import Shared
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import RankPlan
     from aelastic.events import Event, LogLine, RankSnapshot
@@ -91,6 +93,7 @@ class PContext(ABC):
             name=name,
             workload=self._workload(ranks),
             ranks=ranks,
+            nprocs=self.nprocs,
             logs_specs=DefaultLogsSpecs() if logs_specs is None else logs_specs,
             filters={std: _needles(needles) for std, needles in filters.items() if needles},
             death_sig=_signal("death_sig", death_sig),
@@ -142,7 +145,7 @@ class PContext(ABC):
         Returns when every process is gone (or was given up, see ``RunProcsResult.abandoned``). Can be called at any
         time, by several tasks, and again. Cancelling skips the rest of the grace.
         """
-        sig, grace = _stop_options(death_sig, timeout)
+        sig, grace = stop_options(death_sig, timeout)
         if self._run is None:
             return
         self._run.stop(sig, grace)
@@ -150,7 +153,7 @@ class PContext(ABC):
 
     def request_stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """As ``close``, but without waiting for the end: for callbacks. Before ``start`` it makes that refuse."""
-        sig, grace = _stop_options(death_sig, timeout)
+        sig, grace = stop_options(death_sig, timeout)
         if self._run is None:
             self._stop_requested = True
         else:
@@ -234,19 +237,38 @@ class PContext(ABC):
         """Wait for ``future``; when cancelled, stop the run (``stopping``: kill it) and leave when it is over."""
         if run.loop is not asyncio.get_running_loop():
             raise NotRunningError(f"{self.name!r} was started in another loop; use it there")
-        # An anyio scope cancels what is in it again and again: what made us stop is not also a reason to hurry.
-        known = stopping and anyio.current_effective_deadline() == -math.inf
-        try:
-            with anyio.CancelScope(shield=known):
-                await _until_done(future, timeout)
-        except asyncio.CancelledError:
-            if stopping:
-                run.kill()
-            else:
-                run.stop()
-            with anyio.CancelScope(shield=True):
-                await _outlast(run)
-            raise
+        await wait_or_stop(run, future, timeout, stopping=stopping)
+
+
+class Stoppable(Protocol):
+    """What comes to an end when it is told to: ``finished`` is done then."""
+
+    finished: asyncio.Future[Any]
+
+    def stop(self) -> None:
+        """Walk the stop ladder."""
+
+    def kill(self) -> None:
+        """Skip the rest of the grace."""
+
+
+async def wait_or_stop(
+    run: Stoppable, future: asyncio.Future[Any], timeout: float | None, *, stopping: bool = False
+) -> None:
+    """Wait for ``future``; when cancelled, stop ``run`` (``stopping``: kill it) and leave when it is over."""
+    # An anyio scope cancels what is in it again and again: what made us stop is not also a reason to hurry.
+    known = stopping and anyio.current_effective_deadline() == -math.inf
+    try:
+        with anyio.CancelScope(shield=known):
+            await _until_done(future, timeout)
+    except asyncio.CancelledError:
+        if stopping:
+            run.kill()
+        else:
+            run.stop()
+        with anyio.CancelScope(shield=True):
+            await _outlast(run)
+        raise
 
 
 async def _until_done(future: asyncio.Future[Any], timeout: float | None) -> None:
@@ -257,7 +279,7 @@ async def _until_done(future: asyncio.Future[Any], timeout: float | None) -> Non
         await asyncio.wait({future})
 
 
-async def _outlast(run: Run) -> None:
+async def _outlast(run: Stoppable) -> None:
     """Until the run is over, however often this task is cancelled; a cancellation cuts the grace short."""
     while not run.finished.done():
         try:
@@ -382,13 +404,27 @@ class Starting(Generic[_C]):
         await self._context.__aexit__(exc_type, exc, traceback)
 
 
+def plans_of(starting: Starting[Any]) -> tuple[RankPlan, ...]:
+    """What each rank of ``starting`` is to run."""
+    context: PContext = starting._context
+    return context._spec.ranks
+
+
+def spec_of(starting: Starting[Any], ranks: tuple[RankPlan, ...], logs_specs: LogsSpecs, shared: Shared) -> RunSpec:
+    """For a supervisor: the spec of a run of these ranks of ``starting``. A workload serves one run, so it is new."""
+    context: PContext = starting._context
+    workload = context._workload(ranks)
+    return replace(context._spec, ranks=ranks, workload=workload, logs_specs=logs_specs, shared=shared)
+
+
 def _needles(filters: Sequence[str]) -> tuple[str, ...]:
     if isinstance(filters, str):
         raise InvalidArgumentError(f"duplicate filters: expected a list of strings; for one write [{filters!r}]")
     return tuple(filters)
 
 
-def _stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | None, float | None]:
+def stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | None, float | None]:
+    """What somebody wants a stop to be like. Raises ``InvalidArgumentError``."""
     return (
         None if death_sig is None else _signal("death_sig", death_sig),
         None if timeout is None else _seconds("timeout", timeout),

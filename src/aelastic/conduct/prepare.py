@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from aelastic.decide.plan import check_env, check_ranks, plan_streams
+from aelastic.decide.plan import check_env, plan_streams
+from aelastic.errors.base import InvalidRanksError
 from aelastic.logs.specs import LogsDest, LogsSpecs
 from aelastic.std import Std
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
+    from aelastic.logs.consoles import Consoles
     from aelastic.logs.streams import Streams
     from aelastic.numa import NumaOptions
 
@@ -25,12 +29,29 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What runs that are there at the same time have in common. Its owner closes it."""
+
+    executor: Executor
+    consoles: Consoles
+
+
+def file_threads() -> Executor:
+    """The threads that write files, few and of our own: a slow disk must not use up the application's."""
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for."""
+    """What is to be run, and how. Times are in seconds; ``filters`` maps a stream to the strings to look for.
+
+    ``ranks`` may be some of ``nprocs`` that other runs have the rest of. ``shared`` None: the run has its own.
+    """
 
     name: str
     workload: Workload
     ranks: tuple[RankPlan, ...]
+    nprocs: int
     logs_specs: LogsSpecs
     filters: Mapping[Std, tuple[str, ...]]
     death_sig: int
@@ -38,6 +59,7 @@ class RunSpec:
     drain_timeout: float
     failure_grace: float
     numa_options: NumaOptions | None = None
+    shared: Shared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +83,25 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
-    nprocs = len(spec.ranks)
+    ranks = [plan.rank for plan in spec.ranks]
     added = {plan.rank: dict(plan.env) for plan in spec.ranks}
     dest = await off_loop(partial(spec.logs_specs.reify, added))
-    plans = plan_streams(dest, nprocs)
-    check_ranks("envs after LogsSpecs.reify", added, nprocs)
+    plans = plan_streams(dest, ranks)
+    if set(added) != set(ranks):
+        raise InvalidRanksError(f"envs after LogsSpecs.reify: expected the local ranks {ranks}, got {[*added]}")
     envs = _environments(spec, added, dest)
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
-        cpus = await off_loop(partial(_bind, spec.numa_options, nprocs))
+        cpus = await off_loop(partial(_bind, spec.numa_options, spec.nprocs, ranks))
     await _open(streams, plans, dest, spec)
     return Prepared(dest, envs, cpus)
 
 
-def _bind(options: NumaOptions, nprocs: int) -> dict[int, frozenset[int]]:
+def _bind(options: NumaOptions, nprocs: int, ranks: Sequence[int]) -> dict[int, frozenset[int]]:
     from aelastic.conduct.binding import cpus_by_rank  # 8 ms that few need
 
-    return cpus_by_rank(options, nprocs)
+    return cpus_by_rank(options, nprocs, ranks)
 
 
 def _environments(spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations) -> dict[int, dict[str, str]]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import threading
 import time
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelastic.conduct.board import Board
+from aelastic.conduct.dropped import stop_dropped
 from aelastic.conduct.mailbox import Mailbox
-from aelastic.conduct.prepare import ERROR_FILE, Prepared, prepare
+from aelastic.conduct.prepare import ERROR_FILE, Prepared, file_threads, prepare
 from aelastic.conduct.tasks import OwnTask
 from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang, Signal
@@ -71,10 +68,10 @@ class Run:
         self._drains: list[asyncio.Task[None]] = []
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
         self._outcomes: dict[int, Outcome] = {}
-        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
-        self.streams = Streams(
-            StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
-        )
+        self._executor = spec.shared.executor if spec.shared else file_threads()
+        prefixes = {plan.rank: plan.prefix for plan in spec.ranks}
+        consoles, siblings = spec.shared.consoles if spec.shared else None, spec.nprocs // len(prefixes)
+        self.streams = Streams(StreamOptions(prefixes, time.time, self._spawn, self._executor, consoles, siblings))
         self._tools = Tools(self._spawn, self._executor, time.monotonic)
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
@@ -101,13 +98,7 @@ class Run:
         """The context is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
         if self._task.done() or os.getpid() != self._owner_pid:
             return
-        if not self.loop.is_running():
-            self._stop_blocking()
-        elif threading.main_thread().is_alive():
-            self.loop.call_soon_threadsafe(self.stop)
-        else:  # the interpreter ends, and with it the daemon thread that the loop runs in
-            self._stop_from_outside()
-        warnings.warn(f"run {self.spec.name!r} was dropped without being closed", ResourceWarning, stacklevel=2)
+        stop_dropped(self, self.spec.name, self.longest_stop)
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
@@ -126,13 +117,13 @@ class Run:
             await self._release()
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
-                self._kill_the_rest()
+                self.kill_the_rest()
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
                 raise
             logger.critical("run %r was broken off", self.spec.name, exc_info=True)
-            self._executor.shutdown(wait=False)
+            self._close_executor()
             return
         if error is None:
             self.board.close(RunFinished(result, self._wall(time.monotonic())))
@@ -278,7 +269,11 @@ class Run:
                 await self._off_loop(release)
             except Exception:
                 logger.exception("the logs specs of run %r could not be released", self.spec.name)
-        self._executor.shutdown(wait=False)
+        self._close_executor()
+
+    def _close_executor(self) -> None:
+        if self.spec.shared is None:
+            self._executor.shutdown(wait=False)
 
     def _fail(self, error: BaseException) -> None:
         self.board.close(None)
@@ -287,27 +282,23 @@ class Run:
                 future.set_exception(error)
                 future.exception()  # whoever asks for it gets it; nobody has to
 
-    def _stop_from_outside(self) -> None:
-        """The same ladder, performed by the loop's own thread, while this one waits."""
-        grace = 2 * self.spec.shutdown_timeout + self.spec.drain_timeout + _PATIENCE
-        try:
-            with contextlib.suppress(Exception):
-                asyncio.run_coroutine_threadsafe(self._stop_and_wait(), self.loop).result(grace)
-        finally:
-            self._kill_the_rest()
+    @property
+    def longest_stop(self) -> float:
+        """Seconds that the ladder may take."""
+        return 2 * self.spec.shutdown_timeout + self.spec.drain_timeout + _PATIENCE
 
-    async def _stop_and_wait(self) -> None:
-        self.stop()
-        await asyncio.wait({self.finished})
+    def ask_blocking(self) -> None:
+        """The first step of ``stop_blocking``: signal, and wait for nothing."""
+        self._perform(self._gang.stop_asked(time.monotonic()))
 
-    def _stop_blocking(self) -> None:
+    def stop_blocking(self) -> None:
         """The same ladder where no loop runs any more."""
         try:
-            self._perform(self._gang.stop_asked(time.monotonic()))
+            self.ask_blocking()
             while alive := self._alive():
                 self._wait_blocking(alive)
         finally:
-            self._kill_the_rest()  # a Ctrl-C has interrupted us
+            self.kill_the_rest()  # a Ctrl-C has interrupted us
 
     def _wait_blocking(self, alive: list[int]) -> None:
         due = self._gang.next_deadline
@@ -318,7 +309,7 @@ class Run:
             self._perform(self._gang.exited(rank, exitcode, time.monotonic()))
         self._perform(self._gang.deadline(time.monotonic()))
 
-    def _kill_the_rest(self) -> None:
+    def kill_the_rest(self) -> None:
         """Where no time is left for the ladder."""
         for rank in self._alive():
             self._processes[rank].family.signal(signal.SIGKILL)

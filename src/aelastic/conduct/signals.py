@@ -8,15 +8,13 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aelastic.errors.base import NotRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
-
-    from aelastic.conduct.context import PContext
 
 logger = logging.getLogger("aelastic")
 
@@ -32,9 +30,19 @@ class Received:
     count: int = 0
 
 
+class TakesRequests(Protocol):
+    """A ``PContext`` or a ``Supervisor``."""
+
+    def request_stop(self, death_sig: int | None = None) -> None:
+        """Walk the stop ladder, beginning with ``death_sig``."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send ``sig`` to every rank. Raises ``NotRunningError`` before the start."""
+
+
 @contextlib.contextmanager
 def handle_signals(
-    ctx: PContext,
+    ctx: TakesRequests,
     signals: Iterable[signal.Signals] | None = None,
     *,
     forward: Iterable[signal.Signals] = (),
@@ -80,7 +88,7 @@ def handle_signals(
                 signal.signal(one, before)
 
 
-def _send(ctx: PContext, number: int) -> None:
+def _send(ctx: TakesRequests, number: int) -> None:
     with contextlib.suppress(NotRunningError):  # there are no ranks yet
         ctx.send_signal(number)
 

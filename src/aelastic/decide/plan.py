@@ -83,17 +83,15 @@ def plan_ranks(
     )
 
 
-def plan_streams(dest: Destinations, nprocs: int) -> tuple[StreamPlan, ...]:
-    """Both streams of every rank, as a ``LogsSpecs`` wants them. Raises ``InvalidRanksError`` when it lacks a rank."""
+def plan_streams(dest: Destinations, ranks: Sequence[int]) -> tuple[StreamPlan, ...]:
+    """Both streams of ``ranks``, as a ``LogsSpecs`` wants them. Raises ``InvalidRanksError`` when it lacks a rank."""
     for what in ("stdouts", "stderrs", "error_files"):
-        missing = set(range(nprocs)) - set(getattr(dest, what))
+        missing = set(ranks) - set(getattr(dest, what))
         if missing:
             raise InvalidRanksError(f"LogsDest.{what} lacks the ranks {sorted(missing)}")
     tables = ((Std.OUT, dest.stdouts, dest.tee_stdouts), (Std.ERR, dest.stderrs, dest.tee_stderrs))
     return tuple(
-        _plan_stream(rank, stream, paths[rank], tees.get(rank, ""))
-        for rank in range(nprocs)
-        for stream, paths, tees in tables
+        _plan_stream(rank, stream, paths[rank], tees.get(rank, "")) for rank in ranks for stream, paths, tees in tables
     )
 
 

@@ -34,6 +34,11 @@ class Feed:
     def subscribe(self, rank: int | None, streams: Std, capacity: int) -> Subscription[LogLine]:
         """A subscription to ``streams`` of ``rank`` (None: of all), beginning with what is still remembered."""
         subscription: Subscription[LogLine] = Subscription(capacity)
+        self.attach(subscription, rank, streams)
+        return subscription
+
+    def attach(self, subscription: Subscription[LogLine], rank: int | None, streams: Std) -> None:
+        """Give ``subscription`` what ``subscribe`` would."""
         for stream in self._streams:
             if rank in (None, stream.rank) and stream.stream in streams:
                 stream.replay(subscription)
@@ -41,7 +46,6 @@ class Feed:
             subscription.close()
         else:
             self._subscriptions.append((weakref.ref(subscription), rank, streams))
-        return subscription
 
     def wanted_by(self, rank: int, stream: Std) -> list[Subscription[LogLine]]:
         """The open subscriptions that want this stream."""

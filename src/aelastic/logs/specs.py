@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -78,6 +79,8 @@ class DefaultLogsSpecs(LogsSpecs):
     there, empty directories are removed when the run is over. ``os.devnull`` as ``log_dir``: no files at all, the
     output stays on the console. Directories made here are open to their owner alone.
 
+    ``keep_attempts``: of each rank, the directories of so many attempts are kept, the latest ones; None: of all.
+
     Raises ``NotADirectoryError`` when ``log_dir`` is a file.
     """
 
@@ -87,7 +90,12 @@ class DefaultLogsSpecs(LogsSpecs):
         redirects: Std | Mapping[int, Std] = Std.NONE,
         tee: Std | Mapping[int, Std] = Std.NONE,
         local_ranks_filter: set[int] | None = None,
+        *,
+        keep_attempts: int | None = 100,
     ) -> None:
+        if keep_attempts is not None and keep_attempts < 1:
+            raise ValueError(f"keep_attempts: expected 1 or more, or None, got {keep_attempts!r}")
+        self._keep_attempts = keep_attempts
         self._temporary = not log_dir
         if not log_dir:
             log_dir = os.path.join(tempfile.gettempdir(), f"aelastic_{secrets.token_hex(4)}")
@@ -109,7 +117,7 @@ class DefaultLogsSpecs(LogsSpecs):
     __hash__ = None  # type: ignore[assignment]  # as torch's: compared by value
 
     def _key(self) -> tuple[object, ...]:
-        return self._root_log_dir, self._redirects, self._tee, self._local_ranks_filter
+        return self._root_log_dir, self._redirects, self._tee, self._local_ranks_filter, self._keep_attempts
 
     @property
     def root_log_dir(self) -> str:
@@ -123,14 +131,35 @@ class DefaultLogsSpecs(LogsSpecs):
             nothing = dict.fromkeys(range(nprocs), os.devnull)
             console = dict.fromkeys(range(nprocs), "")
             return self._filtered(LogsDest(dict(console), dict(console), error_files=nothing))
-        attempt = self._make_attempt_dir(envs.get(0, {}))
+        attempt = self._attempt_dir(envs.get(0, {}))
+        _make_anew(attempt)
+        self._forget_attempts(envs.get(0, {}))
+        return self._dest({rank: os.path.join(attempt, str(rank)) for rank in range(nprocs)}, attempt)
+
+    def reify_rank(self, rank: int, env: Mapping[str, str]) -> LogsDest:
+        """The same for one rank that a supervisor starts by itself; what others have written is left alone.
+
+        The number of the attempt is in ``env``, the rank's own. Its filtered lines go into its own directory.
+        """
+        if self._root_log_dir == os.devnull:
+            return self._filtered(LogsDest({rank: ""}, {rank: ""}, error_files={rank: os.devnull}))
+        attempt = self._attempt_dir(env)
+        os.makedirs(attempt, mode=0o700, exist_ok=True)
+        directory = os.path.join(attempt, str(rank))
+        shutil.rmtree(directory, ignore_errors=True)
+        self._forget_attempts(env, rank)
+        return self._dest({rank: directory}, directory)
+
+    def _dest(self, directories: Mapping[int, str], filtered: str) -> LogsDest:
+        """The files of each rank in its directory, which is made, and those of filtered lines in ``filtered``."""
         dest = LogsDest(
-            filtered_stdout=os.path.join(attempt, "filtered_stdout.log"),
-            filtered_stderr=os.path.join(attempt, "filtered_stderr.log"),
+            filtered_stdout=os.path.join(filtered, "filtered_stdout.log"),
+            filtered_stderr=os.path.join(filtered, "filtered_stderr.log"),
         )
+        nprocs = max(directories, default=-1) + 1
         redirects, tees = to_map(self._redirects, nprocs), to_map(self._tee, nprocs)
-        for rank in range(nprocs):
-            self._add_rank(dest, rank, os.path.join(attempt, str(rank)), redirects[rank], tees[rank])
+        for rank, directory in directories.items():
+            self._add_rank(dest, rank, directory, redirects[rank], tees[rank])
         return self._filtered(dest)
 
     def release(self) -> None:
@@ -143,18 +172,29 @@ class DefaultLogsSpecs(LogsSpecs):
             except OSError:
                 logger.debug("kept %s", directory)
 
-    def _make_attempt_dir(self, env: Mapping[str, str]) -> str:
+    def _attempt_dir(self, env: Mapping[str, str]) -> str:
+        """The directory of the attempt that ``env`` names, in that of the run, which is made."""
         os.makedirs(self.root_log_dir, mode=0o700, exist_ok=True)
         if self._run_log_dir is None:
             run_id = _file_name(env.get("TORCHELASTIC_RUN_ID", "none"))
             self._run_log_dir = tempfile.mkdtemp(prefix=f"{run_id}_", dir=self.root_log_dir)
             logger.info("log directory: %s", self._run_log_dir)
         os.makedirs(self._run_log_dir, mode=0o700, exist_ok=True)  # release() may have removed it
-        count = _file_name(env.get("TORCHELASTIC_RESTART_COUNT", "0"))
-        attempt = os.path.join(self._run_log_dir, f"attempt_{count}")
-        shutil.rmtree(attempt, ignore_errors=True)
-        os.makedirs(attempt, mode=0o700)
-        return attempt
+        return self._path_of_attempt(env.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+    def _path_of_attempt(self, count: object) -> str:
+        return os.path.join(str(self._run_log_dir), f"attempt_{_file_name(str(count))}")
+
+    def _forget_attempts(self, env: Mapping[str, str], rank: int | None = None) -> None:
+        """Remove the attempt that is one too many; of ``rank`` alone, where there is one."""
+        count = env.get("TORCHELASTIC_RESTART_COUNT", "0")
+        if self._keep_attempts is None or not count.isdecimal() or int(count) < self._keep_attempts:
+            return
+        old = self._path_of_attempt(int(count) - self._keep_attempts)
+        shutil.rmtree(old if rank is None else os.path.join(old, str(rank)), ignore_errors=True)
+        if rank is not None:
+            with contextlib.suppress(OSError):  # others have something there
+                os.rmdir(old)
 
     @staticmethod
     def _add_rank(dest: LogsDest, rank: int, directory: str, redirects: Std, tee: Std) -> None:
@@ -178,6 +218,11 @@ class DefaultLogsSpecs(LogsSpecs):
                 dest.stdouts[rank] = dest.stdouts[rank] or os.devnull
                 dest.stderrs[rank] = dest.stderrs[rank] or os.devnull
         return dest
+
+
+def _make_anew(directory: str) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory, mode=0o700)
 
 
 def _file_name(text: str) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aelastic.logs.console import Console
-from aelastic.logs.destinations import destination_of, lead_to_the_same
+from aelastic.logs.consoles import Consoles
 from aelastic.logs.feed import Feed
 from aelastic.logs.files import LogFile, create_log_file
 from aelastic.logs.filters import LineFilter
@@ -31,13 +29,16 @@ class StreamOptions:
     """How the streams of a run are shown.
 
     ``prefixes`` are by rank. ``clock`` gives seconds since the epoch; ``spawn`` runs a coroutine in a task that nobody
-    cancels; ``executor`` runs what may block.
+    cancels; ``executor`` runs what may block. ``consoles`` None: made here, and closed with the streams. ``siblings``:
+    how many ranks there are at the same time for each one here.
     """
 
-    prefixes: Sequence[str]
+    prefixes: Mapping[int, str]
     clock: Callable[[], float]
     spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
     executor: Executor
+    consoles: Consoles | None = None
+    siblings: int = 1
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Streams:
         self._options = options
         self._streams: dict[tuple[int, Std], _Stream] = {}
         self._files: dict[str, LogFile] = {}
-        self._consoles: dict[Std, Console] = {}
+        self._consoles = options.consoles or Consoles()
         self._filters: dict[Std, LineFilter] = {}
 
     @property
@@ -74,7 +75,7 @@ class Streams:
             self._filters[std] = LineFilter(await self._open_file(path), needles)
         captured = [stream for stream in self._streams.values() if stream.plan.captured]
         for stream in captured:
-            stream.pump = await self._make_pump(stream, len(captured))
+            stream.pump = await self._make_pump(stream, len(captured) * self._options.siblings)
 
     def descriptor(self, rank: int, std: Std) -> int | None:
         """What the rank gets as its stream; None: ours, shared."""
@@ -108,8 +109,8 @@ class Streams:
             if stream.pump is not None:
                 stream.pump.pipe.close()
         self.feed.close()
-        for console in set(self._consoles.values()):
-            await console.close(patience)
+        if self._options.consoles is None:
+            await self._consoles.close(patience)
         for file in self._files.values():
             await file.close()
 
@@ -132,7 +133,7 @@ class Streams:
     async def _make_pump(self, stream: _Stream, siblings: int) -> Pump:
         plan = stream.plan
         prefix = self._options.prefixes[plan.rank]
-        console = self._console(plan.stream).stream(prefix, plan.path) if plan.tee else None
+        console = self._consoles.get(plan.stream).stream(prefix, plan.path) if plan.tee else None
         file = await self._open_file(plan.path)
         line_filter = self._filters.get(plan.stream) if plan.tee else None
         return Pump(
@@ -150,12 +151,3 @@ class Streams:
         if file not in self._files:
             self._files[file] = await create_log_file(path, self._options.executor)
         return self._files[file]
-
-    def _console(self, std: Std) -> Console:
-        if std not in self._consoles:
-            other = self._consoles.get(Std.ALL & ~std)
-            if other is not None and lead_to_the_same(sys.stdout, sys.stderr):
-                self._consoles[std] = other
-            else:
-                self._consoles[std] = Console(destination_of(sys.stdout if std is Std.OUT else sys.stderr))
-        return self._consoles[std]

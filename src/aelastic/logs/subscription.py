@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _T = TypeVar("_T")
 
@@ -54,3 +57,19 @@ class Subscription(Generic[_T]):
     def _wake(self) -> None:
         if self._consumer is not None and not self._consumer.done():
             self._consumer.set_result(None)
+
+
+class Relay(Subscription[_T]):
+    """Passes on what is published to it, at once: ``forward`` gets the items and how many it has missed before them.
+
+    It says whether it wants more.
+    """
+
+    def __init__(self, capacity: int, forward: Callable[[tuple[_T, ...], int], bool]) -> None:
+        super().__init__(capacity)
+        self._forward = forward
+
+    def publish(self, *items: _T, missed: int = 0) -> None:
+        """Pass on."""
+        if not self.closed and not self._forward(items, missed):
+            self.close()

@@ -1,0 +1,355 @@
+"""Runs one after another. One task owns the state: facts come in through a mailbox, ``Supervision`` decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from aelastic.conduct.dropped import stop_dropped
+from aelastic.conduct.event_log import log_event
+from aelastic.conduct.mailbox import Mailbox
+from aelastic.conduct.prepare import Shared, file_threads
+from aelastic.conduct.tasks import OwnTask
+from aelastic.decide.restarts import End, Outcome
+from aelastic.decide.supervision import GiveUp, Restarting, Start, Stop
+from aelastic.elastic.attempts import Attempts, Ended, end_of, not_started
+from aelastic.elastic.fleet import Fleet
+from aelastic.errors.base import AelasticError, InvalidArgumentError, NotRunningError
+from aelastic.events import GaveUp, RankRestarting, RankSnapshot, RankState, RunFinished
+from aelastic.logs.consoles import Consoles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aelastic.conduct.board import Story
+    from aelastic.decide.supervision import Action, Supervision
+    from aelastic.elastic.blueprint import Args, Blueprint, Envs
+    from aelastic.elastic.fleet import Instance
+    from aelastic.elastic.lines import Lines
+    from aelastic.events import Event
+    from aelastic.results import RunProcsResult
+
+    Fact: TypeAlias = Callable[[float], list[Action]]
+
+logger = logging.getLogger("aelastic")
+_event_logger = logging.getLogger("aelastic.events")
+
+_CONSOLE_PATIENCE = 1.0
+
+
+class Conductor:
+    """Performs what ``supervision`` decides about the units of ``blueprint``, in the running loop.
+
+    ``started`` is done when every unit has been started, or has been tried to, ``finished`` when everything is over.
+    Both carry the exception of a first start that failed.
+    """
+
+    def __init__(self, name: str, blueprint: Blueprint, supervision: Supervision, story: Story, lines: Lines) -> None:
+        self.name = name
+        self.loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = self.loop.create_future()
+        self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
+        self.fleet = Fleet(self._publish, lines)
+        self._blueprint = blueprint
+        self._supervision = supervision
+        self._story = story
+        self._lines = lines
+        self._attempts = Attempts()
+        self._mailbox: Mailbox[Fact] = Mailbox()
+        self._requests: list[tuple[int | None, asyncio.Future[None]]] = []
+        self._unanswered: set[asyncio.Future[None]] = set()
+        self._stop_options: tuple[int | None, float | None] = (None, None)
+        self._error: Exception | None = None
+        self._restarts = 0
+        self._shared = Shared(file_threads(), Consoles())
+        self._epoch = time.time() - time.monotonic()
+        self._owner_pid = os.getpid()
+        self._task = OwnTask(self._conduct(), f"aelastic-{name}-supervisor", on_cancel=self.stop)
+        self._task.add_done_callback(_take_error)
+
+    # What others ask for
+
+    def stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
+        """Stop every rank and start none from now on; None means the signal and the grace of the runs."""
+        self.fleet.stop_starting(death_sig, timeout)
+        self._mailbox.put(partial(self._note_stop, death_sig, timeout))
+
+    def kill(self) -> None:
+        """Skip the rest of the grace."""
+        self.stop(signal.SIGKILL)
+
+    def restart(self, rank: int | None) -> asyncio.Future[None]:
+        """``rank``, or everybody, is to be started afresh."""
+        unit = None if rank is None else self._blueprint.unit_of(rank)
+        return self._ask(partial(self._supervision.restart_asked, unit), rank)
+
+    def start_rank(self, rank: int) -> asyncio.Future[None]:
+        """``rank`` is to run."""
+        return self._ask(partial(self._supervision.start_asked, rank), rank)
+
+    def stop_rank(self, rank: int) -> asyncio.Future[None]:
+        """``rank`` is not to run."""
+        return self._ask(partial(self._supervision.stop_asked, rank), rank)
+
+    def scale(self, count: int, args: Args, envs: Envs) -> asyncio.Future[None]:
+        """There are to be ``count`` ranks."""
+
+        def fact(at: float) -> list[Action]:
+            self._blueprint.scale(count, args, envs)
+            return self._supervision.scale_asked(count, at)
+
+        return self._ask(fact, None)
+
+    def abandon(self) -> None:
+        """The handle is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
+        if not self._task.done() and os.getpid() == self._owner_pid:
+            stop_dropped(self, self.name, sum(run.longest_stop for run in self.fleet.runs))
+
+    def stop_blocking(self) -> None:
+        """Stop every rank where no loop runs any more."""
+        self.fleet.stop_blocking()
+
+    def kill_the_rest(self) -> None:
+        """Where no time is left for the ladder."""
+        self.fleet.kill_the_rest()
+
+    def snapshot(self) -> dict[int, RankSnapshot]:
+        """Every rank as it is now."""
+        units = self._supervision.units
+        return {rank: seen for unit in units for rank, seen in self._seen(unit).items()}
+
+    # The owner of the state
+
+    async def _conduct(self) -> None:
+        try:
+            self._take_facts()
+            self._perform(self._supervision.begin(time.monotonic()))
+            await self._supervise()
+            result = await self._conclude()
+        except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
+            try:
+                self.kill_the_rest()
+            finally:
+                self._fail(broken)
+            if not isinstance(broken, Exception):
+                raise
+            logger.critical("the supervisor of %r was broken off", self.name, exc_info=True)
+            self._shared.executor.shutdown(wait=False)
+            return
+        error = None if self.started.done() else self._error_of_start()
+        if error is None:
+            self._publish(RunFinished(result, self._wall(time.monotonic())))
+            self._let_go()
+            if not self.started.done():
+                self.started.set_result(None)
+            self.finished.set_result(result)
+        else:
+            self._fail(error)
+
+    async def _supervise(self) -> None:
+        while not self._supervision.finished:
+            due = self._supervision.next_deadline
+            fact = await self._mailbox.get(None if due is None else due - time.monotonic())
+            if fact is not None:
+                self._perform(fact(time.monotonic()))
+            self._take_facts()
+            self._perform(self._supervision.deadline(time.monotonic()))
+            self._answer()
+
+    def _take_facts(self) -> None:
+        """Everything that is known by now. What time has brought comes after it, so that a stop prevents a start."""
+        while (fact := self._mailbox.take()) is not None:
+            self._perform(fact(time.monotonic()))
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Start):
+                self._start(action.unit, action.number)
+            elif isinstance(action, Stop):
+                self.fleet.instances[action.unit].run.stop(*self._stop_options)
+            elif isinstance(action, Restarting):
+                self._tell_of_restart(action)
+            elif isinstance(action, GiveUp):
+                self._tell_of_giving_up(action)
+
+    def _start(self, unit: int, number: int) -> None:
+        self._restarts += number > 0
+        instance = self.fleet.start(unit, number, self._blueprint.spec(unit, number, self._shared))
+        instance.run.started.add_done_callback(partial(self._told_started, instance))
+        instance.run.finished.add_done_callback(partial(self._told_finished, instance))
+
+    def _told_started(self, instance: Instance, started: asyncio.Future[None]) -> None:
+        if started.exception() is None:
+            self._mailbox.put(partial(self._supervision.started, instance.unit, instance.number))
+
+    def _told_finished(self, instance: Instance, finished: asyncio.Future[RunProcsResult]) -> None:
+        self._mailbox.put(partial(self._note_end, instance, finished))
+
+    def _note_end(self, instance: Instance, finished: asyncio.Future[RunProcsResult], at: float) -> list[Action]:
+        del self.fleet.instances[instance.unit]
+        error = finished.exception()
+        if error is None:
+            result = finished.result()
+            self._remember(instance, result, at, started=True)
+            end = end_of(result, at - instance.began)
+        elif isinstance(error, NotRunningError):
+            end = End(Outcome.STOPPED, 0.0, str(error))
+        elif isinstance(error, Exception) and instance.run.started.exception() is not None:
+            self._error = error
+            self._remember(instance, not_started(instance.ranks, error, self._wall(at)), at, started=False)
+            end = End(Outcome.NOT_STARTED, 0.0, f"could not be started: {error}")
+        else:
+            raise AelasticError(f"a run of {self.name!r} was broken off") from error
+        return self._supervision.ended(instance.unit, instance.number, at, end)
+
+    def _remember(self, instance: Instance, result: RunProcsResult, at: float, *, started: bool) -> None:
+        self._attempts.add(
+            Ended(
+                unit=instance.unit,
+                number=instance.number,
+                ranks=instance.ranks,
+                started_at=self._wall(instance.began),
+                ended_at=self._wall(at),
+                started=started,
+                result=result,
+                snapshots=instance.snapshot(),
+            )
+        )
+
+    def _note_stop(self, death_sig: int | None, timeout: float | None, at: float) -> list[Action]:
+        self._stop_options = death_sig, timeout
+        return self._supervision.close_asked(at, at_once=death_sig == signal.SIGKILL)
+
+    # Requests, and when they are fulfilled
+
+    def _ask(self, fact: Fact, rank: int | None) -> asyncio.Future[None]:
+        """Feed ``fact`` to the supervision. Done when what it wants is the case, or has failed, or was overtaken."""
+        answer: asyncio.Future[None] = self.loop.create_future()
+        if self._task.done():
+            answer.set_exception(self._too_late())
+        else:
+            self._unanswered.add(answer)
+            answer.add_done_callback(self._unanswered.discard)
+            self._mailbox.put(partial(self._note_request, fact, rank, answer))
+        return answer
+
+    def _note_request(self, fact: Fact, rank: int | None, answer: asyncio.Future[None], at: float) -> list[Action]:
+        try:
+            self._check(rank)
+            actions = fact(at)
+        except (ValueError, RuntimeError) as error:  # a rank that is not there, arguments that cannot be used
+            if not answer.done():
+                answer.set_exception(error)
+            return []
+        self._requests.append((rank, answer))
+        return actions
+
+    def _check(self, rank: int | None) -> None:
+        if self._supervision.closing or self._supervision.finished:
+            raise self._too_late()
+        if rank is None:
+            return
+        if not 0 <= rank < self._blueprint.nprocs:
+            raise InvalidArgumentError(f"rank: expected 0 to {self._blueprint.nprocs - 1}, got {rank!r}")
+        if self._supervision.is_lost(self._blueprint.unit_of(rank)):
+            raise NotRunningError(f"rank {rank} did not end even after SIGKILL; it cannot be started again")
+
+    def _too_late(self) -> NotRunningError:
+        return NotRunningError(f"the supervisor of {self.name!r} is stopping, or has ended")
+
+    def _answer(self) -> None:
+        self._requests = [(rank, answer) for rank, answer in self._requests if not self._answered(rank, answer)]
+        if not (self.started.done() or self._supervision.closing) and self._is_settled(None):
+            self.started.set_result(None)
+
+    def _answered(self, rank: int | None, answer: asyncio.Future[None]) -> bool:
+        settled = self._supervision.finished or self._is_settled(rank)
+        if settled and not answer.done():
+            answer.set_result(None)
+        return settled
+
+    def _is_settled(self, rank: int | None) -> bool:
+        if rank is None:
+            return self._supervision.all_settled
+        return self._supervision.is_settled(self._blueprint.unit_of(rank))
+
+    # What is told
+
+    def _publish(self, event: Event) -> None:
+        self._story.publish(event)
+        log_event(event, _event_logger)
+
+    def _tell_of_restart(self, action: Restarting) -> None:
+        at = self._wall(time.monotonic())
+        for rank in self._blueprint.ranks_of(action.unit):
+            self._publish(RankRestarting(rank, action.number, action.delay, action.reason, at))
+
+    def _tell_of_giving_up(self, action: GiveUp) -> None:
+        self._attempts.blame(action.unit, action.reason)
+        last = self._attempts.last[action.unit]
+        self._error = None if last.started else self._error
+        cause = last.result.first_failure
+        self._publish(GaveUp(action.reason, self._wall(time.monotonic()), cause.local_rank if cause else None))
+
+    def _seen(self, unit: int) -> dict[int, RankSnapshot]:
+        instance, last = self.fleet.instances.get(unit), self._attempts.last.get(unit)
+        if instance is not None:
+            return instance.snapshot()
+        ranks = self._blueprint.ranks_of(unit)
+        if last is None:
+            return {rank: RankSnapshot(rank, RankState.PENDING, None, None, None, None, "") for rank in ranks}
+        if self._supervision.is_waiting(unit):
+            return {rank: replace(seen, state=RankState.WAITING) for rank, seen in last.snapshots.items()}
+        return dict(last.snapshots)
+
+    # The end
+
+    async def _conclude(self) -> RunProcsResult:
+        release = getattr(self._blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
+        if release is not None:
+            try:
+                await self.loop.run_in_executor(self._shared.executor, release)
+            except Exception:
+                logger.exception("the logs specs of %r could not be released", self.name)
+        await self._shared.consoles.close(_CONSOLE_PATIENCE)
+        self._shared.executor.shutdown(wait=False)
+        units = self._supervision.units
+        return self._attempts.result(self.name, units, restarts=self._restarts, gave_up=self._supervision.gave_up)
+
+    def _error_of_start(self) -> Exception | None:
+        """Why the supervision is over before it had begun properly; None when it was just short."""
+        if self._supervision.gave_up:
+            return self._error
+        if self._supervision.closing:
+            return NotRunningError(f"the supervisor of {self.name!r} was stopped while it started")
+        return None
+
+    def _fail(self, error: BaseException) -> None:
+        self._let_go()
+        for future in (self.started, self.finished):
+            if not future.done() and not self.loop.is_closed():
+                future.set_exception(error)
+                future.exception()  # whoever asks for it gets it; nobody has to
+
+    def _let_go(self) -> None:
+        """Nobody may wait for what will not come."""
+        self._story.close()
+        self._lines.close()
+        for answer in () if self.loop.is_closed() else tuple(self._unanswered):
+            if not answer.done():
+                answer.set_exception(self._too_late())
+
+    def _wall(self, at: float) -> float:
+        return self._epoch + at
+
+
+def _take_error(task: asyncio.Task[None]) -> None:
+    """What ends our task is told to who waits, and a Ctrl-C goes through the loop: nothing is left to be retrieved."""
+    if not task.cancelled():  # as in a fork of the application
+        task.exception()
