@@ -73,7 +73,7 @@ def train(training: Training, loader: DataLoader[Any], sampler: DistributedSampl
         training.losses.append((total[0] / total[1]).item())
         training.save()
         if dist.get_rank() == 0:
-            print(f"epoch {epoch}: loss {training.losses[-1]:.4f}")
+            print(f"epoch {epoch}: loss {training.losses[-1]:.6f}")
 
 
 def same_on_all_ranks(model: nn.Module) -> bool:
@@ -106,7 +106,7 @@ def main() -> None:
     losses = training.losses
     assert losses[-1] < losses[0], f"the loss did not fall: {losses}"
     assert same_on_all_ranks(model), "the ranks ended with different weights"
-    print(f"rank {os.environ['RANK']}: final loss {losses[-1]:.4f}, weights are the same on all ranks")
+    print(f"rank {os.environ['RANK']}: final loss {losses[-1]:.6f}, weights are the same on all ranks")
     dist.destroy_process_group()
 
 

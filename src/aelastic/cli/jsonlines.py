@@ -6,11 +6,8 @@ import asyncio
 import json
 import logging
 import os
-import re
 import sys
-from dataclasses import fields, is_dataclass
-from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +49,7 @@ class JsonView:
         """Write each event when it happens. A reader that has gone away is no reason to stop the ranks."""
         try:
             async for event in ranks.events():
-                await asyncio.to_thread(self._write, encode(event))
+                await asyncio.to_thread(self._write, json.dumps(event.to_dict(), ensure_ascii=False))
         except OSError as error:
             logger.warning("no more events are written (%s); the ranks go on", error.strerror)
 
@@ -60,24 +57,3 @@ class JsonView:
         rest = f"{line}\n".encode(errors="backslashreplace")
         while rest:
             rest = rest[os.write(self._output, rest) :]
-
-
-def encode(event: object) -> str:
-    """``event``, a dataclass, as one line: its fields, and as ``event`` its name, such as ``rank_exited``."""
-    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    return json.dumps({"event": name, **_plain(event)}, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    """``value`` in what JSON has. Keys become texts; an object of no known kind, its ``repr``."""
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value) if one.repr}
-    if isinstance(value, Flag):
-        return (value.name or str(value.value)).lower()
-    if isinstance(value, Enum):
-        return _plain(value.value)
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value if value is None or isinstance(value, str | int | float) else repr(value)

@@ -63,7 +63,10 @@ class Screen:
         self._thread.start()
 
     def write(self, text: str) -> None:
-        """Add to the lines. Waits while too much is to be drawn; raises what the terminal has raised."""
+        """Add to the lines. Waits while too much is to be drawn.
+
+        Raises what the terminal has raised, and ``ValueError`` after the end.
+        """
         with self._changed:
             while self._waiting >= FULL and self._error is None:
                 self._changed.wait()
@@ -97,12 +100,17 @@ class Screen:
             try:
                 self._draw(text, block)
             except Exception as error:  # noqa: BLE001 - whatever it is, who writes is told
-                with self._changed:
-                    self._error = error
-                    self._changed.notify_all()
+                self._refuse(error)
                 break
+        self._refuse(ValueError("the screen is closed"))
         with contextlib.suppress(OSError):
             self._destination.close()
+
+    def _refuse(self, error: Exception) -> None:
+        """Nobody draws any more: let nobody wait for it."""
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
 
     def _next(self, drawn_at: float) -> tuple[str, Block]:
         """What to draw, when there is something and it is time."""

@@ -27,8 +27,9 @@ def tell(job: Job, ending: Ending) -> None:
 
 
 def _lines(job: Job, ending: Ending) -> Iterator[str]:
-    yield f"{_outcome(job, ending)} after {duration(ending.seconds)}"
     result = ending.result
+    restarts = f" and {counted(result.restarts, 'restart')}" if result is not None and result.restarts else ""
+    yield f"{_outcome(job, ending)} after {duration(ending.seconds)}{restarts}"
     if result is None:
         return
     for rank, pid in result.abandoned.items():

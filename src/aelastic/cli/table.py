@@ -28,6 +28,7 @@ _STYLES = {
     RankState.STOPPING: "yellow",
     RankState.EXITED: "dim",
     RankState.ABANDONED: "bold red",
+    RankState.WAITING: "yellow",
 }
 _FEWEST_RANKS = 3
 _BAR = 20
@@ -63,31 +64,33 @@ class Renderer:
 
 def _table(rows: Sequence[Row], now: float) -> Table:
     measured = any(row.usage is not None for row in rows)
+    restarted = any(row.rank.attempt for row in rows)
+    names = ["rank", "state", "pid", "up", *(["restarts"] * restarted), *(["cpu", "memory"] * measured)]
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
-    for name in ("rank", "state", "pid", "up", *(("cpu", "memory") if measured else ())):
+    for name in names:
         table.add_column(name, no_wrap=True, justify="left" if name == "state" else "right")
     table.add_column("status", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
-        table.add_row(*_cells(row, now, measured=measured))
+        cells = _cells(row, now)
+        table.add_row(*(cells[name] for name in names), _status(row.rank))
     return table
 
 
-def _cells(row: Row, now: float, *, measured: bool) -> list[RenderableType]:
-    one = row.rank
-    usage = row.usage
-    cells: list[RenderableType] = [
-        str(one.rank),
-        _state(one),
-        "" if one.pid is None else str(one.pid),
-        "" if one.started_at is None else duration((one.ended_at or now) - one.started_at),
-    ]
-    if measured:
-        cells += ["", ""] if usage is None else [f"{usage.cpu:.0f}%", size(usage.memory)]
-    return [*cells, _status(one)]
+def _cells(row: Row, now: float) -> dict[str, RenderableType]:
+    one, usage = row.rank, row.usage
+    return {
+        "rank": str(one.rank),
+        "state": _state(one),
+        "pid": "" if one.pid is None else str(one.pid),
+        "up": "" if one.started_at is None else duration((one.ended_at or now) - one.started_at),
+        "restarts": str(one.attempt),
+        "cpu": "" if usage is None else f"{usage.cpu:.0f}%",
+        "memory": "" if usage is None else size(usage.memory),
+    }
 
 
 def _state(one: RankSnapshot) -> Text:
-    if one.exitcode:
+    if one.exitcode and one.state is not RankState.WAITING:
         how = f"exit {one.exitcode}" if one.exitcode > 0 else signal_name(-one.exitcode)
         return Text(how, "red")
     return Text("done" if one.exitcode == 0 else one.state.value, _STYLES[one.state])
@@ -105,7 +108,7 @@ def _most_interesting(rows: Sequence[Row], most: int) -> Sequence[Row]:
 
 
 def _boredom(row: Row) -> int:
-    if row.rank.exitcode:
+    if row.rank.exitcode and row.rank.state is not RankState.WAITING:
         return 0
     return {RankState.RUNNING: 2, RankState.EXITED: 3}.get(row.rank.state, 1)
 

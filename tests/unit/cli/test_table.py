@@ -59,6 +59,15 @@ def test_one_line_for_each_rank() -> None:
     ]
 
 
+def test_restarts_are_shown_when_there_are_some() -> None:
+    waiting = snapshot(1, RankState.WAITING, exitcode=3, ended_at=NOW - 3, attempt=2)
+    assert rendered(Row(snapshot(0), None), Row(waiting, None))[1:] == [
+        "rank state pid up restarts status",
+        "0 running 100 0:07 0 line of 0",
+        "1 waiting 101 0:04 2 line of 1",
+    ]
+
+
 def test_what_cannot_be_measured_has_no_column() -> None:
     assert rendered(Row(snapshot(0), None))[1] == "rank state pid up status"
 
