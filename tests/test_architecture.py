@@ -350,7 +350,8 @@ def _is_overload(node: _Definition) -> bool:
 # fmt: off
 _HARMLESS_CALLS = frozenset({
     "ParamSpec", "TypeVar", "TypeVarTuple", "contextvars.ContextVar", "dict", "float", "frozenset", "lazily",
-    "logging.getLogger", "re.compile", "set", "tuple", "types.MappingProxyType", "weakref.WeakSet",
+    "logging.getLogger", "re.compile", "set", "tuple", "types.MappingProxyType", "weakref.WeakKeyDictionary",
+    "weakref.WeakSet",
 })
 # fmt: on
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

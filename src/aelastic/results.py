@@ -42,6 +42,8 @@ class RunProcsResult:
     Ours:
         exitcodes: every rank that ended; negative means a signal, as in ``subprocess``.
         abandoned: rank to pid of what did not end even after SIGKILL (uninterruptible sleep).
+        detached: rank to pids of what it has started to outlive the run, with ``AELASTIC_DETACH=1`` in the environment
+            and a session of its own, and what was still there at the end.
         lost_log_bytes: log file to the number of bytes that could not be written to it (a full disk).
         name: the name given to ``start_processes``.
 
@@ -57,6 +59,7 @@ class RunProcsResult:
     stderrs: dict[int, str] = field(default_factory=dict)
     exitcodes: dict[int, int] = field(default_factory=dict)
     abandoned: dict[int, int] = field(default_factory=dict)
+    detached: dict[int, tuple[int, ...]] = field(default_factory=dict)
     lost_log_bytes: dict[str, int] = field(default_factory=dict)
     name: str = ""
     attempts: tuple[Attempt, ...] = ()

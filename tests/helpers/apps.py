@@ -97,7 +97,7 @@ class Application:
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"},
         )
         os.close(write_end)
 

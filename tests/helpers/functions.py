@@ -210,3 +210,10 @@ def leaves_a_holder() -> int:
 
 def reads_input() -> str:
     return os.read(0, 10).decode()
+
+
+def fails_first(value: str) -> str:
+    """Fail in the first attempt."""
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        raise RuntimeError("not yet")
+    return value

@@ -81,6 +81,7 @@ def both(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 def compare(ours: Dump, theirs: Dump, *, rank: int, static: bool) -> None:
     """Key by key; what has to differ, or does so on purpose, is named."""
     mine, torchs = dict(ours["env"]), dict(theirs["env"])
+    mine = {key: value for key, value in mine.items() if not key.startswith("AELASTIC_")}
     for key in ("LC_CTYPE", "_", "COVERAGE_PROCESS_START", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"):
         mine.pop(key, None)  # of the interpreter, of the shell, or set by importing torch
         torchs.pop(key, None)

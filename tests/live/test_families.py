@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 SLEEPING = "exec sleep 600"
+UNCONTAINED = {"containment": "group"}
 
 
 async def grandchild_of(ctx: aelastic.PContext, rank: int = 0) -> int:
@@ -110,7 +111,9 @@ async def test_processes_of_the_application_are_left_alone() -> None:
 
 
 async def test_who_holds_the_pipe_does_not_hold_up_the_result(tmp_path: Path) -> None:
-    async with shell(child("holds_the_pipe"), logs_specs=redirected(tmp_path), drain_timeout=0.05) as ctx:
+    async with shell(
+        child("holds_the_pipe"), **UNCONTAINED, logs_specs=redirected(tmp_path), drain_timeout=0.05
+    ) as ctx:
         escaped = int((await line_of(ctx, "escaped")).text.split()[1])
         try:
             result = await ctx.wait()
@@ -122,7 +125,7 @@ async def test_who_holds_the_pipe_does_not_hold_up_the_result(tmp_path: Path) ->
 
 
 async def test_an_endless_drain_ends_with_who_holds_the_pipe(tmp_path: Path) -> None:
-    async with shell(child("holds_the_pipe"), logs_specs=redirected(tmp_path), drain_timeout=600) as ctx:
+    async with shell(child("holds_the_pipe"), **UNCONTAINED, logs_specs=redirected(tmp_path), drain_timeout=600) as ctx:
         escaped = int((await line_of(ctx, "escaped")).text.split()[1])
         _kill(escaped)
         result = await ctx.wait()
@@ -131,11 +134,7 @@ async def test_an_endless_drain_ends_with_who_holds_the_pipe(tmp_path: Path) -> 
 
 
 def _kill(pid: int) -> None:
-    """End what left the group of its rank, if aelastic has not found it."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    os.kill(pid, signal.SIGKILL)
     assert has_ended(pid)
 
 

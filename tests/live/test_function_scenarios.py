@@ -67,7 +67,8 @@ def test_scenario_13_ranks_outlive_the_threads_that_started_them(method: StartMe
             ended = not {thread for thread in set(threading.enumerate()) - before if "files" in thread.name}
             seen.append((ended, is_alive(ctx.pids()[0])))
             assert {number: signal.getsignal(number) for number in handlers} == handlers
-            ctx._run._executor = type(ctx._run._executor)(max_workers=1)
+            executor = type(ctx._run._executor)(max_workers=1)
+            ctx._run._executor = ctx._run.containment._executor = executor
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()

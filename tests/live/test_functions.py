@@ -209,7 +209,7 @@ async def test_record_on_the_function_itself_does_no_harm() -> None:
 
 async def test_a_daemon_that_holds_the_pipes_does_not_hold_up_the_value(method: StartMethod) -> None:
     async with asyncio.timeout(30):
-        result = await run(functions.leaves_a_holder, (), method=method, drain_timeout=0.2)
+        result = await run(functions.leaves_a_holder, (), method=method, drain_timeout=0.2, containment="group")
     assert not result.is_failed()
     holder = result.return_values[0]
     try:
@@ -235,7 +235,7 @@ async def test_closing_while_a_rank_does_not_read(method: StartMethod) -> None:
         assert await ctx.wait(0.05) is None
         await ctx.close()
     assert ctx.result is not None
-    assert ctx.result.exitcodes == {0: -signal.SIGKILL}
+    assert ctx.result.exitcodes == {0: -signal.SIGTERM}
 
 
 # multiprocessing's own objects

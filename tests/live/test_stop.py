@@ -196,10 +196,18 @@ async def test_a_rank_that_is_killed_while_it_has_its_grace_is_no_problem(tmp_pa
     assert codes(ctx) == {0: -9}
 
 
-async def test_a_rank_that_is_suspended_is_killed_when_the_grace_is_over() -> None:
-    ctx = await shell(SLEEPING, shutdown_timeout=0.1)
+async def test_a_rank_that_is_suspended_hears_that_it_must_end() -> None:
+    ctx = await shell(SLEEPING)
     ctx.send_signal(signal.SIGSTOP)
     await asyncio.to_thread(os.waitid, os.P_PID, ctx.pids()[0], os.WSTOPPED | os.WNOWAIT)
+    await ctx.close()
+    assert codes(ctx) == {0: -15}
+
+
+async def test_a_rank_that_suspends_itself_again_is_killed_when_the_grace_is_over(tmp_path: Path) -> None:
+    script = "trap 'kill -STOP $$' TERM; echo ready; while :; do sleep 600 & wait; done"
+    ctx = await shell(script, logs_specs=redirected(tmp_path), shutdown_timeout=0.1)
+    await ready(ctx)
     await ctx.close()
     assert codes(ctx) == {0: -9}
 
@@ -259,7 +267,8 @@ def unkillable(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 async def test_what_does_not_even_end_by_sigkill_is_given_up(
     unkillable: set[int], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ctx = await shell(SLEEPING, f"echo ready; {SLEEPING}", logs_specs=redirected(tmp_path), shutdown_timeout=0.1)
+    specs = redirected(tmp_path)
+    ctx = await shell(SLEEPING, f"echo ready; {SLEEPING}", logs_specs=specs, shutdown_timeout=0.1, containment="group")
     await line_of(ctx, "ready")
     unkillable.add(stuck := ctx.pids()[1])
     try:
@@ -280,7 +289,7 @@ async def test_what_does_not_even_end_by_sigkill_is_given_up(
 
 
 async def test_a_failure_is_reported_although_a_peer_cannot_be_stopped(unkillable: set[int]) -> None:
-    async with shell(SLEEPING, SLEEPING, shutdown_timeout=0.1) as ctx:
+    async with shell(SLEEPING, SLEEPING, shutdown_timeout=0.1, containment="group") as ctx:
         unkillable.add(stuck := ctx.pids()[1])
         os.kill(ctx.pids()[0], signal.SIGKILL)
         result = await ctx.wait()

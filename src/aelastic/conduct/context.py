@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 import weakref
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
-import anyio
-
+from aelastic.conduct.containment import Mode
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
 from aelastic.conduct.run import Run
+from aelastic.conduct.waiting import wait_or_stop
 from aelastic.conduct.workload import ProgramWorkload
 from aelastic.decide.plan import plan_ranks
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
@@ -61,6 +60,11 @@ class PContext(ABC):
         shutdown_timeout: seconds between ``death_sig`` and SIGKILL, on every path.
         drain_timeout: seconds that output may still come after its rank's exit, from what holds the stream open.
         failure_grace: seconds between the first failure and the stop of the others.
+        containment: how far what a rank starts may go and still end with it: ``"group"``, not out of its process
+            group; ``"marker"``, anywhere, as long as it keeps its environment; ``"cgroup"``, anywhere, through a
+            control group of its own (Linux, cgroup v2, a directory that can be written to). Each includes those
+            before it. None: the strongest that works here. A process started with ``AELASTIC_DETACH=1`` in its
+            environment and a session of its own is left alone, see ``RunProcsResult.detached``.
 
     Raises ``InvalidRanksError`` and ``InvalidArgumentError``; both say which rank and argument.
     """
@@ -81,6 +85,7 @@ class PContext(ABC):
         shutdown_timeout: float = 30.0,
         drain_timeout: float = 1.0,
         failure_grace: float = 0.0,
+        containment: Mode | None = None,
     ) -> None:
         self.name = name
         self.entrypoint = entrypoint
@@ -101,6 +106,7 @@ class PContext(ABC):
             drain_timeout=_seconds("drain_timeout", drain_timeout),
             failure_grace=_seconds("failure_grace", failure_grace),
             numa_options=numa_options,
+            containment=_mode(containment),
         )
         self._run: Run | None = None
         self._stop_requested = False
@@ -204,6 +210,11 @@ class PContext(ABC):
         return streams.feed.subscribe(rank, stream, capacity)
 
     @property
+    def containment(self) -> Mode | None:
+        """The containment that is in effect; None before the start."""
+        return self._run.containment.mode if self._run else None
+
+    @property
     def stdouts(self) -> dict[int, str]:
         """Log file of standard output by rank, ``""`` where it goes to the console. Empty before the start."""
         return dict(self._run.prepared.dest.stdouts) if self._run else {}
@@ -238,54 +249,6 @@ class PContext(ABC):
         if run.loop is not asyncio.get_running_loop():
             raise NotRunningError(f"{self.name!r} was started in another loop; use it there")
         await wait_or_stop(run, future, timeout, stopping=stopping)
-
-
-class Stoppable(Protocol):
-    """What comes to an end when it is told to: ``finished`` is done then."""
-
-    finished: asyncio.Future[Any]
-
-    def stop(self) -> None:
-        """Walk the stop ladder."""
-
-    def kill(self) -> None:
-        """Skip the rest of the grace."""
-
-
-async def wait_or_stop(
-    run: Stoppable, future: asyncio.Future[Any], timeout: float | None, *, stopping: bool = False
-) -> None:
-    """Wait for ``future``; when cancelled, stop ``run`` (``stopping``: kill it) and leave when it is over."""
-    # An anyio scope cancels what is in it again and again: what made us stop is not also a reason to hurry.
-    known = stopping and anyio.current_effective_deadline() == -math.inf
-    try:
-        with anyio.CancelScope(shield=known):
-            await _until_done(future, timeout)
-    except asyncio.CancelledError:
-        if stopping:
-            run.kill()
-        else:
-            run.stop()
-        with anyio.CancelScope(shield=True):
-            await _outlast(run)
-        raise
-
-
-async def _until_done(future: asyncio.Future[Any], timeout: float | None) -> None:
-    if timeout is not None:
-        await asyncio.wait({future}, timeout=timeout)
-        return
-    while not future.done():
-        await asyncio.wait({future})
-
-
-async def _outlast(run: Stoppable) -> None:
-    """Until the run is over, however often this task is cancelled; a cancellation cuts the grace short."""
-    while not run.finished.done():
-        try:
-            await asyncio.wait({run.finished})
-        except asyncio.CancelledError:
-            run.kill()
 
 
 class SubprocessContext(PContext):
@@ -429,6 +392,12 @@ def stop_options(death_sig: int | None, timeout: float | None) -> tuple[int | No
         None if death_sig is None else _signal("death_sig", death_sig),
         None if timeout is None else _seconds("timeout", timeout),
     )
+
+
+def _mode(containment: Mode | None) -> Mode | None:
+    if containment not in (None, *get_args(Mode)):
+        raise InvalidArgumentError(f"containment: expected 'group', 'marker', 'cgroup' or None, got {containment!r}")
+    return containment
 
 
 def _signal(what: str, number: int) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import subprocess
 import sys
 import traceback
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aelastic.conduct.workload import Delivered, Undelivered
@@ -20,7 +22,7 @@ from aelastic.worker.bootstrap import command_line
 from aelastic.worker.forked import Entry, enter_and_run, enter_and_run_packed, receive_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aelastic.conduct.workload import Outcome, Surroundings, Tools
     from aelastic.process.watch import OnExit, Process
@@ -141,18 +143,14 @@ class ForkWorkload(FunctionWorkload):
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Fork. The rank closes every pipe of ours but its own."""
         warn_of_threads()
-        entry = self._entry(rank, surroundings)
-        process = fork(enter_and_run, (entry, self._function, self._args[rank]), on_exit, tools.clock)
-        self._values.begin(rank, tools)
-        return process
-
-    def _entry(self, rank: int, surroundings: Surroundings) -> Entry:
         token = new_token()
         value_end = self._values.open(rank, token)
         ours = tuple(end for end in open_ends() if end != value_end)
-        return Entry(
-            surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, ours, surroundings.cpus
-        )
+        with _entry(rank, surroundings, value_end, token, tools) as entry:
+            args = (replace(entry, close=ours), self._function, self._args[rank])
+            process = fork(enter_and_run, args, on_exit, tools.clock)
+        self._values.begin(rank, tools)
+        return process
 
 
 class ForkserverWorkload(FunctionWorkload):
@@ -174,19 +172,37 @@ class ForkserverWorkload(FunctionWorkload):
         """Ask the fork server."""
         token = new_token()
         value_end = self._values.open(rank, token)
-        entry = Entry(
-            surroundings.env, surroundings.stdout, surroundings.stderr, value_end, token, cpus=surroundings.cpus
-        )
-        args = (_sent(entry), Packed(self._function, self._args[rank]))
-        process = await fork_by_server(enter_and_run_packed, args, on_exit, tools.clock, tools.executor)
+        with _entry(rank, surroundings, value_end, token, tools) as entry:
+            args = (_sent(entry), Packed(self._function, self._args[rank]))
+            process = await fork_by_server(enter_and_run_packed, args, on_exit, tools.clock, tools.executor)
         self._values.begin(rank, tools)
         return process
+
+
+@contextlib.contextmanager
+def _entry(rank: int, surroundings: Surroundings, value_end: int, token: bytes, tools: Tools) -> Iterator[Entry]:
+    """What a fork needs to become ``rank``; what is lent to it is closed here afterwards."""
+    guardian_end = tools.containment.lend_guardian()
+    try:
+        yield Entry(
+            surroundings.env,
+            surroundings.stdout,
+            surroundings.stderr,
+            value_end,
+            token,
+            cpus=surroundings.cpus,
+            guardian_end=guardian_end,
+            members_file=tools.containment.members_file(rank),
+        )
+    finally:
+        if guardian_end is not None:
+            os.close(guardian_end)
 
 
 def _sent(entry: Entry) -> Sent:
     """``entry`` for the fork server, its descriptors sent along."""
     values = {one.name: getattr(entry, one.name) for one in fields(entry)}
-    descriptors = {name: values[name] for name in ("stdout", "stderr", "value_end")}
+    descriptors = {name: values[name] for name in ("stdout", "stderr", "value_end", "guardian_end")}
     sent = {name: number for name, number in descriptors.items() if number is not None and number >= 0}
     return Sent(receive_entry, {name: value for name, value in values.items() if name not in sent}, sent)
 

@@ -10,6 +10,7 @@ from aelastic.conduct.context import MultiprocessContext, Starting, SubprocessCo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
@@ -32,6 +33,7 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
 
@@ -53,6 +55,7 @@ def start_processes(
     shutdown_timeout: float = ...,
     drain_timeout: float = ...,
     failure_grace: float = ...,
+    containment: Mode | None = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
 
@@ -73,6 +76,7 @@ def start_processes(
     shutdown_timeout: float = 30.0,
     drain_timeout: float = 1.0,
     failure_grace: float = 0.0,
+    containment: Mode | None = None,
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
@@ -94,6 +98,7 @@ def start_processes(
         "shutdown_timeout": shutdown_timeout,
         "drain_timeout": drain_timeout,
         "failure_grace": failure_grace,
+        "containment": containment,
     }
     if not callable(entrypoint):
         return Starting(SubprocessContext(name, entrypoint, args, envs, **options))

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from aelastic.decide.plan import check_env, plan_streams
 from aelastic.errors.base import InvalidRanksError
 from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.process.marker import DETACH, MARKER
 from aelastic.std import Std
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
+    from aelastic.conduct.containment import Containment, Mode
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
     from aelastic.logs.consoles import Consoles
@@ -60,6 +62,7 @@ class RunSpec:
     failure_grace: float
     numa_options: NumaOptions | None = None
     shared: Shared | None = None
+    containment: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class OffLoop(Protocol):
         """The answer of ``function``."""
 
 
-async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepared:
+async def prepare(spec: RunSpec, streams: Streams, containment: Containment, off_loop: OffLoop) -> Prepared:
     """Ask the logs specs, check the ranks, and open ``streams``.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
@@ -89,11 +92,12 @@ async def prepare(spec: RunSpec, streams: Streams, off_loop: OffLoop) -> Prepare
     plans = plan_streams(dest, ranks)
     if set(added) != set(ranks):
         raise InvalidRanksError(f"envs after LogsSpecs.reify: expected the local ranks {ranks}, got {[*added]}")
-    envs = _environments(spec, added, dest)
+    envs = _environments(spec, added, dest, containment)
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
         cpus = await off_loop(partial(_bind, spec.numa_options, spec.nprocs, ranks))
+    await off_loop(partial(containment.open, envs))
     await _open(streams, plans, dest, spec)
     return Prepared(dest, envs, cpus)
 
@@ -104,9 +108,20 @@ def _bind(options: NumaOptions, nprocs: int, ranks: Sequence[int]) -> dict[int, 
     return cpus_by_rank(options, nprocs, ranks)
 
 
-def _environments(spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations) -> dict[int, dict[str, str]]:
+def _environments(
+    spec: RunSpec, added: Mapping[int, dict[str, str]], dest: Destinations, containment: Containment
+) -> dict[int, dict[str, str]]:
     application = {"PYTHONUNBUFFERED": "1", **os.environ}
-    return {plan.rank: {**application, **_addition(plan, added[plan.rank], dest)} for plan in spec.ranks}
+    application.pop(DETACH, None)  # that is said of this process, not of its ranks
+    outer = application.pop(MARKER, "")
+    return {
+        plan.rank: {
+            **application,
+            **_addition(plan, added[plan.rank], dest),
+            MARKER: containment.mark(plan.rank, outer),
+        }
+        for plan in spec.ranks
+    }
 
 
 def _addition(plan: RankPlan, env: dict[str, str], dest: Destinations) -> dict[str, str]:

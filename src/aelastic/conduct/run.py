@@ -11,18 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aelastic.conduct.board import Board
+from aelastic.conduct.containment import Containment
 from aelastic.conduct.dropped import stop_dropped
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import ERROR_FILE, Prepared, file_threads, prepare
+from aelastic.conduct.ranks import Ranks
 from aelastic.conduct.tasks import OwnTask
 from aelastic.conduct.workload import Delivered, Surroundings, Tools, Undelivered
-from aelastic.decide.gang import Gang, Signal
-from aelastic.decide.ladder import Step
+from aelastic.decide.gang import Gang
 from aelastic.decide.verdict import Evidence, failure_of
 from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
-from aelastic.process.blocking import wait_for_ends
 from aelastic.process.reports import read_report
 from aelastic.results import RunProcsResult
 from aelastic.std import Std
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from aelastic.decide.gang import Action
     from aelastic.decide.plan import RankPlan
     from aelastic.events import RankSnapshot
-    from aelastic.process.watch import Process
 
 logger = logging.getLogger("aelastic")
 
@@ -64,7 +63,7 @@ class Run:
             shutdown_timeout=spec.shutdown_timeout,
             failure_grace=spec.failure_grace,
         )
-        self._processes: dict[int, Process] = {}
+        self._ranks = Ranks(self._gang)
         self._drains: list[asyncio.Task[None]] = []
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
         self._outcomes: dict[int, Outcome] = {}
@@ -72,7 +71,8 @@ class Run:
         prefixes = {plan.rank: plan.prefix for plan in spec.ranks}
         consoles, siblings = spec.shared.consoles if spec.shared else None, spec.nprocs // len(prefixes)
         self.streams = Streams(StreamOptions(prefixes, time.time, self._spawn, self._executor, consoles, siblings))
-        self._tools = Tools(self._spawn, self._executor, time.monotonic)
+        self.containment = Containment(spec.containment, self._executor, time.monotonic)
+        self._tools = Tools(self._spawn, self._executor, time.monotonic, self.containment)
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
         self._task = OwnTask(self._conduct(), f"aelastic-{spec.name}", on_cancel=self.stop)
@@ -90,9 +90,9 @@ class Run:
 
     def send_signal(self, sig: int, rank: int | None) -> None:
         """Send ``sig`` to the family of ``rank``, or of every rank; those that have ended are left out."""
-        for one in self._processes if rank is None else [rank]:
-            if one in self._processes and one not in self.board.exited:
-                self._processes[one].family.signal(sig)
+        for one in self._ranks.processes if rank is None else [rank]:
+            if one in self._ranks.processes and one not in self.board.exited:
+                self._ranks.processes[one].family.signal(sig)
 
     def abandon(self) -> None:
         """The context is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
@@ -118,6 +118,7 @@ class Run:
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
                 self.kill_the_rest()
+                self.containment.drop()
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
@@ -134,7 +135,8 @@ class Run:
     async def _start(self) -> Exception | None:
         """Start all ranks; the exception that prevented it, if one did."""
         try:
-            self.prepared = await prepare(self.spec, self.streams, self._off_loop)
+            self.prepared = await prepare(self.spec, self.streams, self.containment, self._off_loop)
+            self.containment.begin()
             for plan in self.spec.ranks:
                 await asyncio.sleep(0)
                 self._take_facts()
@@ -142,9 +144,9 @@ class Run:
                     break
                 await self._launch(plan)
         except Exception as error:  # noqa: BLE001 - a user's LogsSpecs may raise anything; it goes to the caller
-            self._perform(self._gang.stop_asked(time.monotonic()))
+            self._ranks.perform(self._gang.stop_asked(time.monotonic()))
             return error
-        if len(self._processes) < len(self.spec.ranks) and self._gang.first_failure is None:
+        if len(self._ranks.processes) < len(self.spec.ranks) and self._gang.first_failure is None:
             return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
         return None
 
@@ -156,13 +158,15 @@ class Run:
             self.streams.descriptor(rank, Std.ERR),
             self.prepared.cpus.get(rank),
         )
+        self.containment.expect(rank)
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {error.strerror}"
             raise OSError(error.errno, text, error.filename) from error
+        self.containment.adopt(rank, process.pid)
         self._gang.started(rank)
-        self._processes[rank] = process
+        self._ranks.processes[rank] = process
         self.board.add_started(RankStarted(rank, process.pid, self._wall(time.monotonic())))
         self.streams.begin(rank)
 
@@ -171,6 +175,7 @@ class Run:
 
     def _note_exit(self, rank: int, exitcode: int, at: float) -> list[Action]:
         """Whether an exit with 0 is a success may depend on a value, which takes a while to look at."""
+        self.containment.leave(rank, self._ranks.processes[rank].pid)
         if exitcode or not self.spec.workload.delivers:
             return self._end(rank, exitcode, at)
         self._spawn(self._judge(rank, at))
@@ -185,7 +190,7 @@ class Run:
             return []
         failed = exitcode != 0 or isinstance(self._outcomes.get(rank), Undelivered)
         actions = self._gang.exited(rank, exitcode, at, failed=failed)
-        collateral, pid = self._gang.ends[rank].collateral, self._processes[rank].pid
+        collateral, pid = self._gang.ends[rank].collateral, self._ranks.processes[rank].pid
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         self._drain(rank, self.spec.drain_timeout)
         return actions
@@ -195,27 +200,23 @@ class Run:
             due = self._gang.next_deadline
             fact = await self._mailbox.get(None if due is None else due - time.monotonic())
             if fact is not None:
-                self._perform(fact())
+                self._ranks.perform(fact())
             self._take_facts()
 
     def _take_facts(self) -> None:
         """Everything that is known by now, and what time has brought."""
         while (fact := self._mailbox.take()) is not None:
-            self._perform(fact())
-        self._perform(self._gang.deadline(time.monotonic()))
-
-    def _perform(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Signal):
-                logger.debug("signal %d to rank %d", action.signal, action.rank)
-                self._processes[action.rank].family.signal(action.signal)
+            self._ranks.perform(fact())
+        self._ranks.perform(self._gang.deadline(time.monotonic()))
 
     # The end
 
     async def _conclude(self) -> RunProcsResult:
         for rank in self._gang.abandoned:
-            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._processes[rank].pid)
+            logger.error("rank %d (pid %d) did not end even after SIGKILL", rank, self._ranks.processes[rank].pid)
             self._drain(rank, 0)
+        abandoned = {rank: self._ranks.processes[rank].pid for rank in self._gang.abandoned}
+        await self.containment.settle(abandoned.values())
         if self._drains:
             await asyncio.wait(self._drains)
         if self.spec.workload.delivers:
@@ -229,7 +230,8 @@ class Run:
             stdouts=dict(self.prepared.dest.stdouts),
             stderrs=dict(self.prepared.dest.stderrs),
             exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},
-            abandoned={rank: self._processes[rank].pid for rank in self._gang.abandoned},
+            abandoned=abandoned,
+            detached={rank: tuple(pids) for rank, pids in sorted(self.containment.detached.items())},
             lost_log_bytes=self.streams.lost_bytes(),
             name=self.spec.name,
         )
@@ -262,6 +264,7 @@ class Run:
 
     async def _release(self) -> None:
         self.spec.workload.close()
+        await self.containment.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
@@ -289,34 +292,18 @@ class Run:
 
     def ask_blocking(self) -> None:
         """The first step of ``stop_blocking``: signal, and wait for nothing."""
-        self._perform(self._gang.stop_asked(time.monotonic()))
+        self._ranks.perform(self._gang.stop_asked(time.monotonic()))
 
     def stop_blocking(self) -> None:
         """The same ladder where no loop runs any more."""
         try:
-            self.ask_blocking()
-            while alive := self._alive():
-                self._wait_blocking(alive)
+            self._ranks.stop_blocking(time.monotonic)
         finally:
-            self.kill_the_rest()  # a Ctrl-C has interrupted us
-
-    def _wait_blocking(self, alive: list[int]) -> None:
-        due = self._gang.next_deadline
-        timeout = max(0.0, (due or 0.0) - time.monotonic())
-        ends = wait_for_ends({rank: self._processes[rank].pid for rank in alive}, timeout)
-        for rank, exitcode in ends.items():
-            self._processes[rank].family.sweep()
-            self._perform(self._gang.exited(rank, exitcode, time.monotonic()))
-        self._perform(self._gang.deadline(time.monotonic()))
+            self.containment.end_blocking()
 
     def kill_the_rest(self) -> None:
         """Where no time is left for the ladder."""
-        for rank in self._alive():
-            self._processes[rank].family.signal(signal.SIGKILL)
-
-    def _alive(self) -> list[int]:
-        over = (Step.GONE, Step.ABANDONED)
-        return [rank for rank in self._processes if self._gang.step(rank) not in over]
+        self._ranks.kill_the_rest()
 
     def _drain(self, rank: int, timeout: float) -> None:
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from concurrent.futures import Executor
 
+    from aelastic.conduct.containment import Containment
     from aelastic.process.watch import OnExit, Process
 
 
@@ -57,6 +58,7 @@ class Tools:
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
     executor: Executor
     clock: Callable[[], float]
+    containment: Containment
 
 
 class Workload(Protocol):

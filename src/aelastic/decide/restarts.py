@@ -156,5 +156,7 @@ def _within(period: float | None, stamps: tuple[float, ...], at: float) -> tuple
 def _exhausted(policy: RestartPolicy) -> str:
     if not policy.max_restarts:
         return ", and no restart is allowed"
-    restarts = "one restart" if policy.max_restarts == 1 else f"{policy.max_restarts} restarts"
-    return f", and the {restarts} allowed{'' if policy.period is None else f' within {policy.period:g} s'} were used up"
+    used = (
+        "one restart allowed{} was" if policy.max_restarts == 1 else f"{policy.max_restarts} restarts allowed{{}} were"
+    )
+    return f", and the {used.format('' if policy.period is None else f' within {policy.period:g} s')} used up"

@@ -161,7 +161,7 @@ class Supervision:
         one = self._units[unit]
         if one.number != number or not one.present:
             return []
-        asked = one.leaving or self.closing
+        asked = one.leaving
         one.presence, one.leaving, one.lost = Presence.ABSENT, False, end.outcome is Outcome.ABANDONED
         judged = not asked or (one.lost and one.intent is Intent.RUN and not self.closing)
         return (self._judge(unit, one, at, end) if judged else []) + self._reconcile(at)
@@ -265,8 +265,6 @@ class Supervision:
         return []
 
     def _give_up(self, unit: int, reason: str) -> list[Action]:
-        if self.gave_up:
-            return []
         self.gave_up, self.closing = reason, True
         for one in self._units.values():
             one.leaving = one.present

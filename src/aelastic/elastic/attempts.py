@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from aelastic.decide.restarts import End, Outcome
@@ -95,19 +95,10 @@ class Attempts:
     def result(self, name: str, units: Iterable[int], *, restarts: int, gave_up: str) -> RunProcsResult:
         """The last results of ``units`` as one."""
         last = [self.last[unit].result for unit in units if unit in self.last]
-        return RunProcsResult(
-            return_values={rank: value for one in last for rank, value in one.return_values.items()},
-            failures={rank: failure for one in last for rank, failure in one.failures.items()},
-            stdouts={rank: path for one in last for rank, path in one.stdouts.items()},
-            stderrs={rank: path for one in last for rank, path in one.stderrs.items()},
-            exitcodes={rank: exitcode for one in last for rank, exitcode in one.exitcodes.items()},
-            abandoned={rank: pid for one in last for rank, pid in one.abandoned.items()},
-            lost_log_bytes={path: count for one in last for path, count in one.lost_log_bytes.items()},
-            name=name,
-            attempts=tuple(self._attempts),
-            restarts=restarts,
-            gave_up=gave_up,
-        )
+        tables = {one.name for one in fields(RunProcsResult) if isinstance(getattr(RunProcsResult(), one.name), dict)}
+        merged = {table: {key: value for one in last for key, value in getattr(one, table).items()} for table in tables}
+        history = tuple(self._attempts)
+        return RunProcsResult(**merged, name=name, attempts=history, restarts=restarts, gave_up=gave_up)
 
 
 def _causes(ended: Ended, reason: str) -> dict[int, ProcessFailure]:
@@ -115,7 +106,17 @@ def _causes(ended: Ended, reason: str) -> dict[int, ProcessFailure]:
     known = ended.result.failures
     if ended.result.abandoned:
         return known | {rank: replace(known[rank], collateral=False) for rank in ended.result.abandoned}
-    return {
-        rank: ProcessFailure(rank, seen.pid or 0, seen.exitcode or 0, reason=reason, exited_at=ended.ended_at)
-        for rank, seen in ended.snapshots.items()
-    }
+    return {rank: _too_often(rank, seen, reason, ended.ended_at) for rank, seen in ended.snapshots.items()}
+
+
+def _too_often(rank: int, seen: RankSnapshot, reason: str, at: float) -> ProcessFailure:
+    """The failure of a rank that has ended well."""
+    return ProcessFailure(
+        local_rank=rank,
+        pid=seen.pid or 0,
+        exitcode=seen.exitcode or 0,
+        message=reason,
+        timestamp=int(at),
+        reason="exited with code 0 once too often",
+        exited_at=at,
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
     from aelastic.numa import NumaOptions
 
@@ -24,3 +25,4 @@ class RunOptions(TypedDict, total=False):
     drain_timeout: float
     failure_grace: float
     preload: Sequence[str]
+    containment: Mode | None

@@ -8,9 +8,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from aelastic.conduct.board import Story
-from aelastic.conduct.context import stop_options, wait_or_stop
+from aelastic.conduct.context import stop_options
 from aelastic.conduct.launch import start_processes
 from aelastic.conduct.mailbox import LONGEST_WAIT
+from aelastic.conduct.waiting import wait_or_stop
 from aelastic.decide.restarts import RestartPolicy
 from aelastic.decide.supervision import Strategy, Supervision
 from aelastic.elastic.blueprint import Blueprint

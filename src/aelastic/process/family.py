@@ -1,49 +1,129 @@
-"""The process group of a rank: the only place that signals processes."""
+"""The process group of a rank, and single processes that left one: the only place that signals processes."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import logging
 import os
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("aelastic")
+
+_TO_THE_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 
 
 class Family:
     """A rank's leader and what it started, as one POSIX process group; ``pgid`` is the leader's pid.
 
     In a fork of the application this is a copy without power: the family belongs to the process that started it.
-    ``pidfd`` is the leader's, where there is one: a fork is its own leader only when it has got so far.
+    ``pidfd`` is the leader's, where there is one: it means this family even when the kernel has given the leader's id
+    away. ``reaped_elsewhere``: by the time we hear of its end, somebody else may have reaped the leader.
     """
 
-    __slots__ = ("_owner", "pgid", "pidfd")
+    __slots__ = ("_ended", "_owner", "_reaped_elsewhere", "pgid", "pidfd")
 
-    def __init__(self, pgid: int, pidfd: int | None = None) -> None:
+    def __init__(self, pgid: int, pidfd: int | None = None, *, reaped_elsewhere: bool = False) -> None:
         self.pgid = pgid
-        self._owner = os.getpid()
         self.pidfd = pidfd
+        self._owner = os.getpid()
+        self._reaped_elsewhere = reaped_elsewhere
+        self._ended = False
 
     def signal(self, sig: int) -> None:
         """Send ``sig`` to every member. Nobody left is no error; a refusal by the kernel is logged."""
-        if os.getpid() != self._owner:
+        if self._ended or os.getpid() != self._owner:
             return
         try:
-            os.killpg(self.pgid, sig)
+            self._signal_group(sig)
         except ProcessLookupError:
             self._signal_leader(sig)
         except PermissionError:
             logger.warning("not permitted to send signal %d to process group %d", sig, self.pgid)
 
+    def ask_to_end(self, sig: int) -> None:
+        """Send ``sig``, and let stopped members go on, since they act on nothing but SIGKILL (as systemd does)."""
+        self.signal(sig)
+        if sig != signal.SIGKILL:
+            self.signal(signal.SIGCONT)
+
     def sweep(self) -> None:
         """The leader is gone: kill at once what is left of its group.
 
-        As long as a member lives the kernel does not give the id away, and this is called with no await after the
-        leader's end was noticed, so the group is ours.
+        As long as a member lives the kernel does not give the group's id away; without members it may.
         """
-        self.signal(signal.SIGKILL)
+        if not self._is_given_away():
+            self.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """The family is gone; nothing is sent from now on."""
+        self._ended = True
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+    def _signal_group(self, sig: int) -> None:
+        if self.pidfd is not None:
+            try:
+                signal.pidfd_send_signal(self.pidfd, sig, None, _TO_THE_GROUP)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                    raise
+            else:
+                return
+        os.killpg(self.pgid, sig)
 
     def _signal_leader(self, sig: int) -> None:
+        """A fork leads its own group only a moment after it was made."""
         if self.pidfd is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, sig)
+            _signal_process(self.pidfd, sig)
+
+    def _is_given_away(self) -> bool:
+        """Whether the leader's id is another process's by now: then there is no group of ours left, either."""
+        if self.pidfd is not None:
+            return not _signal_process(self.pidfd, 0) and _exists(self.pgid)
+        return self._reaped_elsewhere and _exists(self.pgid)
+
+
+def kill_process(pid: int, is_meant: Callable[[int], bool]) -> bool:
+    """Kill ``pid`` if ``is_meant(pid)`` still says so when it can be nobody else; whether it was sent the signal."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    except (AttributeError, OSError):  # no pidfds here: what is left is to look as late as possible
+        return is_meant(pid) and _kill(pid)
+    try:
+        return is_meant(pid) and _signal_process(pidfd, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _signal_process(pidfd: int, sig: int) -> bool:
+    """Whether the process was there, and is ours to signal."""
+    try:
+        signal.pidfd_send_signal(pidfd, sig)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -30,20 +29,21 @@ _LONGEST_REAPING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start. ``stdout`` and ``stderr`` are descriptors for the process, or None to share ours.
+    """What to start. The streams are descriptors for the process, or None to share ours.
 
     ``inherit``: other descriptors that it gets, under the same numbers.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    stdout: int | None
-    stderr: int | None
+    stdout: int | None = subprocess.DEVNULL
+    stderr: int | None = subprocess.DEVNULL
+    stdin: int | None = subprocess.DEVNULL
     inherit: tuple[int, ...] = ()
 
 
 async def launch(command: Command, on_exit: OnExit, clock: Callable[[], float]) -> Process:
-    """Start ``command`` with ``/dev/null`` as its input.
+    """Start ``command``.
 
     ``on_exit`` is called once, in this loop, as soon as the kernel says that the process ended, with its exit code
     (negative: a signal) and the time of the kernel's word by ``clock``; what was left of its group has been killed by
@@ -56,7 +56,7 @@ async def launch(command: Command, on_exit: OnExit, clock: Callable[[], float]) 
     """
     if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
         return await _launch_by_loop(command, on_exit, clock)
-    return _launch_by_popen(command, on_exit, clock)
+    return launch_by_popen(command, on_exit, clock)
 
 
 class _LoopProcess(asyncio.SubprocessProtocol):
@@ -74,12 +74,11 @@ class _LoopProcess(asyncio.SubprocessProtocol):
             return
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
-        self.family = Family(self.pid)
-        if sys.version_info < (3, 12):
+        self.family = Family(self.pid, open_pidfd(self.pid), reaped_elsewhere=True)
+        if sys.version_info < (3, 12) and self.family.pidfd is not None:
             # This loop is told of ends by one thread per process, and a busy interpreter lets those run in any order.
-            pidfd = open_pidfd(self.pid)
             with contextlib.suppress(OSError):
-                self._watch = Watch(pidfd, self._ended) if pidfd is not None else None
+                self._watch = Watch(self.family.pidfd, self._ended)
 
     def process_exited(self) -> None:
         at = self._ended()
@@ -96,7 +95,10 @@ class _LoopProcess(asyncio.SubprocessProtocol):
 
     def undo(self) -> None:
         """There is nothing left to watch the process with: it goes."""
-        self.family.signal(signal.SIGKILL)
+        if self._watch is not None:
+            self._watch.close()
+        self.family.sweep()
+        self.family.close()
         wait_for_ends({0: self.pid}, _LONGEST_REAPING)
         cast("asyncio.SubprocessTransport", self._transport).close()
 
@@ -104,9 +106,10 @@ class _LoopProcess(asyncio.SubprocessProtocol):
         """When it ended, by whoever told it first."""
         if self._ended_at is None:
             self._ended_at = self._clock()
-            self.family.sweep()
             if self._watch is not None:
                 self._watch.close()
+            self.family.sweep()
+            self.family.close()
         return self._ended_at
 
 
@@ -116,7 +119,7 @@ async def _launch_by_loop(command: Command, on_exit: OnExit, clock: Callable[[],
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: process,
             *command.argv,
-            stdin=subprocess.DEVNULL,
+            stdin=command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
             env=command.env,
@@ -135,22 +138,18 @@ async def _launch_by_loop(command: Command, on_exit: OnExit, clock: Callable[[],
     return process
 
 
-def _launch_by_popen(command: Command, on_exit: OnExit, clock: Callable[[], float]) -> Process:
+def launch_by_popen(command: Command, on_exit: OnExit, clock: Callable[[], float]) -> Process:
+    """As ``launch``, by ``Popen`` and a pidfd, whatever the loop."""
     popen = subprocess.Popen(
         command.argv,
-        stdin=subprocess.DEVNULL,
+        stdin=command.stdin,
         stdout=command.stdout,
         stderr=command.stderr,
         env=command.env,
         start_new_session=True,
         pass_fds=command.inherit,
     )
-    try:
-        return WatchedProcess(popen.pid, partial(_reap, popen), on_exit, clock)
-    except Exception:  # neither a descriptor nor a thread is left to watch it with
-        Family(popen.pid).signal(signal.SIGKILL)
-        popen.wait()
-        raise
+    return WatchedProcess(popen.pid, partial(_reap, popen), on_exit, clock)
 
 
 def _reap(popen: subprocess.Popen[bytes]) -> int:

@@ -29,26 +29,18 @@ class Process(Protocol):
 
 
 class Watch:
-    """Calls ``on_readable`` once, in this loop, when ``descriptor`` is readable; owns the descriptor if told to."""
+    """Calls ``on_readable`` once, in this loop, when ``descriptor``, somebody else's, is readable."""
 
-    def __init__(self, descriptor: int, on_readable: Callable[[], object], *, owned: bool = True) -> None:
+    def __init__(self, descriptor: int, on_readable: Callable[[], object]) -> None:
         self._descriptor = descriptor
         self._on_readable = on_readable
-        self._owned = owned
         self._loop = asyncio.get_running_loop()
-        try:
-            self._loop.add_reader(descriptor, self._readable)
-        except OSError:
-            if owned:
-                os.close(descriptor)
-            raise
+        self._loop.add_reader(descriptor, self._readable)
 
     def close(self) -> None:
         """Watch no longer. Can be called again."""
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
-            if self._owned:
-                os.close(self._descriptor)
             self._descriptor = -1
 
     def _readable(self) -> None:
@@ -61,7 +53,7 @@ class WatchedProcess:
 
     ``reap`` gives the exit code once the process has ended; ``on_exit`` gets it, and the time of the kernel's word by
     ``clock``. ``sentinel`` is a descriptor that is readable then, for processes that are not our own children.
-    Raises ``OSError`` or ``RuntimeError`` when there is nothing left to watch with.
+    Raises ``OSError`` or ``RuntimeError`` when there is nothing left to watch with; the process is gone then.
     """
 
     def __init__(
@@ -73,21 +65,24 @@ class WatchedProcess:
         sentinel: int | None = None,
     ) -> None:
         self.pid = pid
-        self.family = Family(pid)
+        self.family = Family(pid, open_pidfd(pid))
         self._reap = reap
         self._on_exit = on_exit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._pidfd = self.family.pidfd = open_pidfd(pid)
-        watched = self._pidfd if sentinel is None else sentinel
         try:
-            if watched is not None:
-                Watch(watched, self._ended, owned=False)
-        except OSError:
-            self._close_pidfd()
+            self._watch(self.family.pidfd if sentinel is None else sentinel)
+        except (OSError, RuntimeError):
+            self.family.sweep()
+            self.family.close()
+            reap()
             raise
-        if watched is None:
-            threading.Thread(target=self._wait_in_thread, name=f"aelastic-wait-{pid}", daemon=True).start()
+
+    def _watch(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            Watch(descriptor, self._ended)
+        else:
+            threading.Thread(target=self._wait_in_thread, name=f"aelastic-wait-{self.pid}", daemon=True).start()
 
     def _wait_in_thread(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -97,14 +92,9 @@ class WatchedProcess:
 
     def _ended(self) -> None:
         at = self._clock()
-        self._close_pidfd()
         self.family.sweep()  # before reaping: until then the id cannot be anybody else's
+        self.family.close()
         self._on_exit(self._reap(), at)
-
-    def _close_pidfd(self) -> None:
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = self.family.pidfd = None
 
 
 def open_pidfd(pid: int) -> int | None:

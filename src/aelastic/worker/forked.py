@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ class Entry:
     """What makes a fork a rank. Descriptors are numbers in the rank; None keeps the stream, ``NOWHERE`` drops it.
 
     ``close``: descriptors of the supervisor that the rank must not hold; ``cpus``: where it may run, None for anywhere.
+    ``guardian_end`` takes the word that the rank is there, ``members_file`` its pid, before any other code runs.
     """
 
     env: dict[str, str]
@@ -34,12 +36,15 @@ class Entry:
     token: bytes
     close: tuple[int, ...] = ()
     cpus: frozenset[int] | None = None
+    guardian_end: int | None = None
+    members_file: str | None = None
 
 
 def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     """Become a rank, then run ``function`` and deliver its value."""
     _reset_signals()
     os.setsid()
+    _enrol(entry)
     _replace_streams(entry)
     for descriptor in entry.close:
         os.close(descriptor)
@@ -61,6 +66,17 @@ def receive_entry(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
 def enter_and_run_packed(entry: Entry, packed: tuple[Callable[..., Any], Sequence[Any]]) -> None:
     """As ``enter_and_run``, for what came through multiprocessing's fork server."""
     enter_and_run(entry, *packed)
+
+
+def _enrol(entry: Entry) -> None:
+    """From here on this process ends with its supervisor: until then it has held the guardian's pipe open."""
+    if entry.guardian_end is not None:
+        with contextlib.suppress(OSError):
+            os.write(entry.guardian_end, f"+ g{os.getpid()}\n".encode())
+        os.close(entry.guardian_end)
+    if entry.members_file is not None:
+        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="ascii") as members:
+            members.write("0")
 
 
 def _reset_signals() -> None:

@@ -1,0 +1,239 @@
+"""What left its rank's process group is found at the end of the run, and nobody else is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import aelastic
+from aelastic.conduct import containment
+from aelastic.process import marker
+from aelastic.process.cgroup import own_directory
+from tests.helpers.apps import has_ended
+from tests.helpers.ranks import is_alive, line_of, redirected, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aelastic.conduct.containment import Mode
+
+pytestmark = pytest.mark.asyncio
+
+HAS_CGROUPS = own_directory() is not None
+needs_cgroups = pytest.mark.skipif(not HAS_CGROUPS, reason="no cgroup v2 directory that can be written to")
+STRONG = [pytest.param("marker"), pytest.param("cgroup", marks=needs_cgroups)]
+
+SLEEPING = "exec sleep 600"
+
+
+def leaving(before: str = "") -> str:
+    """A script that starts a deaf process in a session of its own, with nothing open, and then says its pid."""
+    deaf = r"trap '' TERM INT HUP; echo \$\$; exec >/dev/null sleep 600"
+    return f'pid=$({before} setsid /bin/sh -c "{deaf}" </dev/null 2>/dev/null &); echo escaped $pid; '
+
+
+async def escaped_from(ctx: aelastic.PContext, rank: int = 0) -> int:
+    """The pid that the script said."""
+    return int((await line_of(ctx, "escaped", rank)).text.split()[1])
+
+
+async def is_member(pid: int) -> None:
+    """Wait until the rank is in its control group."""
+    while "aelastic-" not in Path(f"/proc/{pid}/cgroup").read_text():  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def survivors() -> Iterator[list[int]]:
+    """Pids that the test lets live, and that are ended after it."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        assert has_ended(pid)
+
+
+@pytest.mark.parametrize("mode", STRONG)
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", SLEEPING], ids=["success", "failure", "closed"])
+async def test_what_left_its_group_goes_with_the_run(mode: Mode, end: str, tmp_path: Path) -> None:
+    async with shell(leaving() + end, logs_specs=redirected(tmp_path), containment=mode) as ctx:
+        escaped = await escaped_from(ctx)
+    assert ctx.containment == mode
+    assert has_ended(escaped)
+    assert ctx.result is not None
+    assert ctx.result.detached == {}
+
+
+@needs_cgroups
+async def test_in_a_control_group_it_goes_when_its_rank_ends(tmp_path: Path) -> None:
+    script = f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; {leaving()}"
+    async with shell(script, SLEEPING, logs_specs=redirected(tmp_path), containment="cgroup") as ctx:
+        await is_member(ctx.pids()[0])
+        (tmp_path / "go").touch()
+        assert await asyncio.to_thread(has_ended, await escaped_from(ctx))
+        assert is_alive(ctx.pids()[1])
+
+
+@needs_cgroups
+async def test_a_control_group_holds_what_has_lost_its_environment(tmp_path: Path) -> None:
+    script = f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; {leaving('env -i')} {SLEEPING}"
+    async with shell(script, logs_specs=redirected(tmp_path), containment="cgroup") as ctx:
+        await is_member(ctx.pids()[0])
+        (tmp_path / "go").touch()
+        escaped = await escaped_from(ctx)
+    assert has_ended(escaped)
+
+
+async def test_with_the_group_alone_it_is_let_go(tmp_path: Path, survivors: list[int]) -> None:
+    async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path), containment="group") as ctx:
+        survivors.append(await escaped_from(ctx))
+    assert is_alive(survivors[0])
+
+
+@pytest.mark.parametrize("mode", STRONG)
+async def test_what_is_started_to_outlive_the_run_does(mode: Mode, tmp_path: Path, survivors: list[int]) -> None:
+    script = leaving("AELASTIC_DETACH=1") + leaving() + SLEEPING
+    async with shell(script, logs_specs=redirected(tmp_path), containment=mode) as ctx:
+        survivors.append(await escaped_from(ctx))
+    assert is_alive(survivors[0])
+    assert ctx.result is not None
+    assert ctx.result.detached == {0: (survivors[0],)}
+
+
+@pytest.mark.parametrize("mode", STRONG)
+async def test_the_ranks_of_a_detached_application_are_not_detached(
+    mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(marker.DETACH, "1")
+    async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path), containment=mode) as ctx:
+        escaped = await escaped_from(ctx)
+    assert has_ended(escaped)
+
+
+def leave_a_child() -> int:
+    """Start a process in a session of its own; its pid."""
+    return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+
+
+@pytest.mark.filterwarnings("ignore:.*start_method='fork'.*:RuntimeWarning")
+@pytest.mark.parametrize("mode", STRONG)
+@pytest.mark.parametrize("start_method", ["spawn", "fork", "forkserver"])
+async def test_what_a_function_leaves_goes_with_the_run(start_method: str, mode: Mode) -> None:
+    ctx = await aelastic.start_processes(
+        "f",
+        leave_a_child,
+        {0: ()},
+        {0: {}},
+        start_method=start_method,
+        containment=mode,  # type: ignore[call-overload]
+    )
+    result = await ctx.wait()
+    assert has_ended(result.return_values[0])
+
+
+@pytest.mark.parametrize("mode", STRONG)
+async def test_what_a_rank_of_a_rank_leaves_goes_with_the_outer_run(mode: Mode, tmp_path: Path) -> None:
+    inner = (
+        "import asyncio, sys, aelastic\n"
+        "async def main():\n"
+        f"    args = {{0: ('-c', {leaving() + SLEEPING!r})}}\n"
+        "    ctx = await aelastic.start_processes('i', '/bin/sh', args, {0: {}})\n"
+        "    await ctx.wait()\n"
+        "asyncio.run(main())\n"
+    )
+    async with aelastic.start_processes(
+        "o",
+        sys.executable,
+        {0: ("-c", inner)},
+        {0: {}},
+        logs_specs=redirected(tmp_path),
+        containment=mode,
+        shutdown_timeout=0,
+    ) as ctx:
+        escaped = await escaped_from(ctx)
+    assert has_ended(escaped)
+
+
+@pytest.mark.parametrize("mode", STRONG)
+async def test_processes_of_the_application_and_of_other_runs_are_left_alone(mode: Mode, tmp_path: Path) -> None:
+    ours = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+    try:
+        async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path / "1"), containment=mode) as other:
+            theirs = await escaped_from(other)
+            async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path / "2"), containment=mode):
+                pass
+            assert is_alive(theirs)
+        assert ours.poll() is None
+    finally:
+        ours.kill()
+        ours.wait()
+
+
+@needs_cgroups
+async def test_no_control_group_is_left(tmp_path: Path) -> None:
+    parent = own_directory()
+    assert parent is not None
+    before = set(os.listdir(parent))
+    async with shell(leaving() + SLEEPING, SLEEPING, logs_specs=redirected(tmp_path), containment="cgroup") as ctx:
+        await escaped_from(ctx)
+        assert set(os.listdir(parent)) - before
+    await asyncio.to_thread(_gone, parent, before)
+
+
+def _gone(parent: str, before: set[str]) -> None:
+    """The directories are removed in a thread that nobody waits for."""
+    for _ in range(1000):
+        if not {name for name in set(os.listdir(parent)) - before if name.startswith("aelastic-")}:
+            return
+        os.sched_yield()
+        has_ended(os.getpid(), 0.005)
+    raise AssertionError(set(os.listdir(parent)) - before)
+
+
+async def test_without_control_groups_the_marker_is_the_strongest(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(containment, "own_directory", lambda: None)
+    with caplog.at_level(logging.DEBUG, logger="aelastic"):
+        async with shell("exit 0") as ctx:
+            pass
+    assert ctx.containment == "marker"
+    assert "containment: marker" in caplog.messages
+
+
+async def test_a_containment_that_cannot_be_had_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containment, "own_directory", lambda: None)
+    with pytest.raises(aelastic.InvalidArgumentError, match="containment='cgroup': there is no cgroup v2 directory"):
+        await shell("exit 0", containment="cgroup")
+
+
+async def test_a_group_that_cannot_be_made_leaves_the_marker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(containment, "own_directory", lambda: str(tmp_path))  # no cgroup file system
+    async with shell("exit 0") as ctx:
+        pass
+    assert ctx.containment == "marker"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_unknown_containment_is_refused_at_once() -> None:
+    with pytest.raises(aelastic.InvalidArgumentError, match="containment: expected 'group', 'marker', 'cgroup'"):
+        shell("exit 0", containment="jail")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stopped_rank_gets_to_hear_that_it_must_end(signal_number: int, tmp_path: Path) -> None:
+    script = "trap 'echo saved; exit 7' TERM INT; echo ready; while :; do sleep 600 & wait; done"
+    async with shell(script, logs_specs=redirected(tmp_path), death_sig=signal_number) as ctx:
+        await line_of(ctx, "ready")
+        ctx.send_signal(signal.SIGSTOP)
+    assert ctx.result is not None
+    assert ctx.result.exitcodes == {0: 7}
+    assert Path(ctx.result.stdouts[0]).read_text().endswith("saved\n")

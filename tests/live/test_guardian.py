@@ -1,0 +1,167 @@
+"""The supervisor's own death takes everything with it, whatever happens to who sees to that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aelastic.process import guardian as guardian_module
+from aelastic.process.guardian import Guardian
+from tests.helpers.apps import LOOPS, Application, has_ended
+from tests.helpers.ranks import CHILDREN, shell, wait_until_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+asynchronous = pytest.mark.asyncio
+each_loop = pytest.mark.parametrize("loop", LOOPS)
+
+SLEEPING = "exec sleep 600"
+READY = "echo ready; exec sleep 600"
+
+
+def guardians_of(pid: int) -> list[int]:
+    """The guardians among the children of the process; one that has ended is none."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(one) for one in children.read_text().split() if _is_guardian(one)]
+    return found
+
+
+def _is_guardian(pid: str) -> bool:
+    with contextlib.suppress(OSError):
+        return b"aelastic-guardian" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def eventually(condition: Callable[[], bool], patience: float = 10.0) -> bool:
+    """Whether it comes true."""
+    deadline = time.monotonic() + patience
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
+
+
+@asynchronous
+async def test_one_guardian_serves_all_runs_of_a_loop_and_goes_with_the_last() -> None:
+    async with shell(SLEEPING):
+        (first,) = guardians_of(os.getpid())
+        async with shell(SLEEPING):
+            assert guardians_of(os.getpid()) == [first]
+        assert guardians_of(os.getpid()) == [first]
+    assert guardians_of(os.getpid()) == []
+
+
+@asynchronous
+async def test_runs_one_after_another_have_one_each() -> None:
+    for _ in range(3):
+        async with shell("exit 0") as ctx:
+            await ctx.wait()
+            assert guardians_of(os.getpid()) == []
+
+
+@asynchronous
+async def test_a_guardian_that_is_killed_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    async with shell(SLEEPING):
+        (first,) = guardians_of(os.getpid())
+        os.kill(first, signal.SIGKILL)
+        while guardians_of(os.getpid()) in ([], [first]):  # noqa: ASYNC110 - the loop needs its turns
+            await asyncio.sleep(0.001)
+    assert any("guardian" in message for message in caplog.messages)
+
+
+@asynchronous
+async def test_a_guardian_that_is_stopped_is_replaced_and_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    guardian = Guardian.join(time.monotonic)
+    try:
+        first = guardian.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        for number in range(10_000):
+            guardian.add(f"mtoken.{number}")
+            guardian.remove(f"mtoken.{number}")
+        while guardian.pid in (first, None):  # noqa: ASYNC110 - the loop needs its turns
+            await asyncio.sleep(0.001)
+    finally:
+        assert guardian.leave([])
+        await asyncio.wait({guardian.gone})
+    assert any("guardian" in message for message in caplog.messages)
+
+
+@asynchronous
+async def test_without_a_shell_a_run_goes_on_unguarded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_shell(*args: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(guardian_module, "launch_by_popen", no_shell)
+    async with shell("exit 3") as ctx:
+        result = await ctx.wait()
+    assert result is not None
+    assert result.exitcodes == {0: 3}
+    assert "no /bin/sh" in caplog.text
+
+
+@asynchronous
+async def test_a_guardian_that_cannot_be_started_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*args: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(guardian_module, "launch_by_popen", no_memory)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        await shell(SLEEPING)
+
+
+@each_loop
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
+def test_nothing_outlives_the_application(loop: str, how: signal.Signals, tmp_path: Path) -> None:
+    with Application("app_waits", loop, 30, tmp_path, READY, f"setsid {READY} & trap '' TERM; {READY}") as app:
+        app.line("ready")
+        (guardian,) = guardians_of(app.process.pid)
+        app.process.send_signal(how)
+        app.ended()
+        assert not app.survivors()
+        assert wait_until_gone(guardian)
+
+
+@each_loop
+def test_nothing_outlives_the_application_whose_guardian_was_replaced(loop: str, tmp_path: Path) -> None:
+    with Application("app_waits", loop, 30, tmp_path, READY, READY) as app:
+        app.line("ready")
+        (first,) = guardians_of(app.process.pid)
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: guardians_of(app.process.pid) not in ([], [first]))
+        app.process.kill()
+        app.ended()
+        assert not app.survivors()
+
+
+@each_loop
+def test_a_fork_of_the_application_does_not_keep_the_ranks_alive(loop: str) -> None:
+    with Application("app_forks", loop, "stay") as app:
+        fork, *ranks = map(int, app.line("forked").split()[1:])
+        app.process.kill()
+        app.ended()
+        assert all(map(has_ended, ranks))
+        assert not has_ended(fork, patience=0)
+
+
+@pytest.mark.parametrize("means", ["group", "pidfd", "none"])
+def test_an_id_that_was_given_to_somebody_else_is_not_signalled(means: str) -> None:
+    own_ids = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*own_ids, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no pid namespace can be made here")
+    script = [sys.executable, str(CHILDREN / "app_reuses_ids.py"), means]
+    done = subprocess.run([*own_ids, *script], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["stranger None", "member True"]

@@ -1,0 +1,127 @@
+"""17. Stop races restart: whatever comes when, no rank is there twice, and nothing starts after a stop."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from aelastic.decide.restarts import Outcome, RestartPolicy
+from tests.helpers.worlds import World
+
+if TYPE_CHECKING:
+    from aelastic.decide.supervision import Strategy
+
+INTERLEAVINGS = 10_000
+STEPS = 40
+
+# 10 000 interleavings of stop, restart, exit and back-off, without processes and without a clock
+
+
+class Chaos:
+    """Lets anything happen in a world that can, in an order that ``chance`` chooses."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.strategy: Strategy = chance.choice(["one_for_all", "one_for_one", "rest_for_one"])
+        self.endless = chance.random() < 0.5
+        policy = RestartPolicy(
+            when="always" if self.endless else chance.choice(["on_failure", "always", "never"]),
+            max_restarts=None if self.endless else chance.randrange(4),
+            period=chance.choice([None, 5.0]),
+            backoff=chance.choice([0.0, 1.0]),
+            retry_start=self.endless or chance.random() < 0.5,
+        )
+        units = 1 if self.strategy == "one_for_all" else chance.randint(1, 6)
+        self.world = World(units, self.strategy, policy, chance.random)
+        self.wanted = dict.fromkeys(range(units), True)  # by who asked last
+
+    def step(self) -> None:
+        """One thing happens."""
+        if self.world.present and self.chance.random() < 0.5:
+            self.something_moves()
+        elif self.chance.random() < 0.4:
+            self.world.wait(self.chance.choice([0.0, 0.5, 1.0, 30.0]))
+        else:
+            self.somebody_asks()
+
+    def something_moves(self) -> None:
+        """A process, that is."""
+        life = self.chance.choice(list(self.world.present.values()))
+        if not life.running and self.chance.random() < 0.6:
+            self.world.complete(life.unit)
+        elif life.told:
+            self.world.end(life.unit, self.chance.choice([Outcome.STOPPED, Outcome.FAILED, Outcome.SUCCEEDED]))
+        elif life.running:
+            self.world.end(life.unit, self.chance.choice([Outcome.FAILED, Outcome.SUCCEEDED]))
+        else:
+            self.world.end(life.unit, Outcome.NOT_STARTED)
+
+    def somebody_asks(self) -> None:
+        """For one unit to stop, start, or restart, for another number of them, or, rarely, for the end."""
+        world, asked = self.world, self.world.supervision
+        unit = self.chance.choice(asked.units)
+        if self.chance.random() < 0.02:
+            world.close(at_once=self.chance.random() < 0.5)
+        elif self.strategy != "one_for_one" or self.chance.random() < 0.4:
+            world.perform(asked.restart_asked(unit, world.now))
+            self.wanted[unit] = True
+        elif self.chance.random() < 0.4:
+            world.perform(asked.stop_asked(unit, world.now))
+            self.wanted[unit] = False
+        elif self.chance.random() < 0.6:
+            world.perform(asked.start_asked(unit, world.now))
+            self.wanted[unit] = True
+        else:
+            self.scale(self.chance.randint(1, 6))
+
+    def scale(self, count: int) -> None:
+        """Other units, or none of some."""
+        known = self.world.supervision.units
+        self.world.perform(self.world.supervision.scale_asked(count, self.world.now))
+        self.wanted |= dict.fromkeys(set(range(count)) - set(known), True)
+        self.wanted |= dict.fromkeys(set(known) - set(range(count)), False)
+
+    def settle(self) -> None:
+        """Nobody asks for anything more, and nobody fails."""
+        world = self.world
+        while not (world.finished or world.supervision.all_settled) or world.supervision.next_deadline is not None:
+            for life in list(world.present.values()):
+                if life.told and life.unit in world.present:
+                    world.end(life.unit, Outcome.STOPPED)
+                elif not life.running:
+                    world.complete(life.unit)
+            if world.supervision.next_deadline is not None:
+                world.wait_until_due()
+
+    def check(self) -> None:
+        """What was last asked for is the case."""
+        world = self.world
+        if world.closed or world.gave_up:
+            assert world.finished
+            assert not world.present
+            return
+        running = {unit for unit, life in world.present.items() if life.running and not life.told}
+        assert running == set(world.present)
+        assert not [unit for unit in running if not self.wanted[unit]]
+        if self.endless:
+            assert running == {unit for unit, wanted in self.wanted.items() if wanted}
+
+
+def test_ten_thousand_interleavings() -> None:
+    seen = {"finished": 0, "restarted": 0, "gave up": 0, "closed": 0}
+    for seed in range(INTERLEAVINGS):
+        chaos = Chaos(random.Random(seed))
+        try:
+            for _ in range(STEPS):
+                if not chaos.world.finished:
+                    chaos.step()
+            chaos.settle()
+            chaos.check()
+        except Exception as error:
+            error.add_note(f"seed {seed}")
+            raise
+        seen["finished"] += chaos.world.finished
+        seen["restarted"] += bool(chaos.world.restarts)
+        seen["gave up"] += bool(chaos.world.gave_up)
+        seen["closed"] += chaos.world.closed
+    assert all(count > INTERLEAVINGS / 50 for count in seen.values()), f"too little has happened: {seen}"
