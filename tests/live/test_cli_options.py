@@ -68,8 +68,9 @@ def test_defaults_of_the_environment(script: Path) -> None:
 
 def test_as_many_ranks_as_there_are_cpus(script: Path) -> None:
     script.write_text("import os; print(os.environ['WORLD_SIZE'])")
-    done = aelastic("run", "--nproc-per-node", "auto", script, env={"CUDA_VISIBLE_DEVICES": ""})
-    assert done.stdout.split() == [str(len(os.sched_getaffinity(0)))] * len(os.sched_getaffinity(0))
+    done = aelastic("run", "--nproc-per-node", "auto", "--tee", "1", script, env={"CUDA_VISIBLE_DEVICES": ""})
+    cpus = len(os.sched_getaffinity(0))
+    assert sorted(done.stdout.splitlines()) == sorted(f"[default{rank}]:{cpus}" for rank in range(cpus))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +81,14 @@ def test_the_rule_of_omp_num_threads(
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     script.write_text("import os; print(os.environ.get('OMP_NUM_THREADS', 'none'))")
-    done = aelastic("run", "--nproc-per-node", str(nproc), script, env={"OMP_NUM_THREADS": value} if value else {})
-    assert done.stdout.split() == [shown] * nproc
+    env = {"OMP_NUM_THREADS": value} if value else {}
+    done = aelastic("run", "--nproc-per-node", str(nproc), "--tee", "1", script, env=env)
+    assert sorted(done.stdout.splitlines()) == [f"[default{rank}]:{shown}" for rank in range(nproc)]
     assert ("OMP_NUM_THREADS" in done.stderr) == notice
 
 
 def test_only_some_ranks_are_shown(script: Path, tmp_path: Path) -> None:
-    script.write_text("import os; print('rank', os.environ['RANK'])")
+    script.write_text("import os; os.write(1, f'rank {os.environ[\"RANK\"]}\\n'.encode())")
     some = ("--local-ranks-filter", "0,2", "--nproc-per-node", "3")
     assert sorted(aelastic("run", *some, script).stdout.splitlines()) == ["rank 0", "rank 2"]
     done = aelastic("run", *some, "--tee=3", "--log-dir", tmp_path / "logs", script)
