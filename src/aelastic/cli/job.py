@@ -43,9 +43,14 @@ class Ending:
         if self.received is not None:
             return 128 + self.received
         first = self.result.first_failure if self.result else None
-        if first is None:
-            return 0
+        if first is None or first.exitcode == 0:  # without its value, for example
+            return int(self.failed)
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+
+    @property
+    def failed(self) -> bool:
+        """Whether any rank has failed or was stopped."""
+        return self.result is None or self.result.is_failed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class Job:
         settings, options = self.settings, self._options()
         args, envs = self.contract.args(arguments), self.contract.envs()
         if settings.max_restarts:
-            from aelastic.decide.restarts import RestartPolicy  # 45 ms with what it needs; few do
+            from aelastic.decide.restarts import RestartPolicy  # with what it needs, tens of ms that few need
             from aelastic.elastic.supervisor import Supervisor
 
             policy = RestartPolicy(max_restarts=settings.max_restarts)

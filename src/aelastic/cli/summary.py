@@ -46,7 +46,7 @@ def _outcome(job: Job, ending: Ending) -> str:
         return f"rank {first.local_rank} {first.reason}{_others(ending.result)},"
     if ending.received is not None:
         return f"stopped by {ending.received.name}"
-    return f"{counted(job.contract.nproc, 'rank')} succeeded"
+    return f"{counted(job.contract.nproc, 'rank')} {'stopped' if ending.failed else 'succeeded'}"
 
 
 def _others(result: RunProcsResult) -> str:
