@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +32,30 @@ _STYLES = {
 }
 _FEWEST_RANKS = 3
 _BAR = 20
+
+
+class _Progress(Protocol):
+    """How many steps are ``done``; ``total`` None: nobody knows of how many."""
+
+    @property
+    def done(self) -> float: ...
+
+    @property
+    def total(self) -> float | None: ...
+
+
+@runtime_checkable
+class _Telling(Protocol):
+    """A snapshot of a rank that can tell what it does."""
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def progress(self) -> _Progress | None: ...
+
+    @property
+    def last_line(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +120,22 @@ def _state(one: RankSnapshot) -> Text:
     return Text("done" if one.exitcode == 0 else one.state.value, _STYLES[one.state])
 
 
-def _status(one: RankSnapshot) -> RenderableType:
-    return Text.from_ansi(one.last_line)
+def _status(one: RankSnapshot) -> Text:
+    """How far it is, and what it has told last: a status, else its last line."""
+    if not isinstance(one, _Telling):
+        return Text.from_ansi(one.last_line)
+    progress = Text() if one.progress is None else _bar(one.progress)
+    return progress.append_text(Text.from_ansi(one.status or one.last_line))
+
+
+def _bar(progress: _Progress) -> Text:
+    if not progress.total or progress.total < 0:
+        return Text(f"{progress.done:g} ", "cyan")
+    share = min(1.0, max(0.0, progress.done / progress.total))
+    full = round(share * _BAR)
+    return Text.assemble(
+        ("━" * full, "green"), ("━" * (_BAR - full), "dim"), (f" {progress.done:g}/{progress.total:g} ", "cyan")
+    )
 
 
 def _most_interesting(rows: Sequence[Row], most: int) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
@@ -93,6 +94,35 @@ def test_many_ranks_take_half_of_the_terminal_and_failed_ones_come_first() -> No
     assert len(shown) == 12
     assert [row.split()[0] for row in shown[2:-1]] == [*map(str, range(7)), "40", "60"]
     assert shown[-1] == "and 55 more: 1 exited, 54 running"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Telling(RankSnapshot):
+    status: str = ""
+    progress: Progress | None = None
+
+
+@pytest.mark.parametrize(
+    ("status", "progress", "shown"),
+    [
+        ("", None, "line of 0"),
+        ("epoch 3", None, "epoch 3"),
+        ("epoch 3", Progress(5, 20), f"{'━' * 20} 5/20 epoch 3"),
+        ("", Progress(40, 20), f"{'━' * 20} 40/20 line of 0"),
+        ("", Progress(7, None), "7 line of 0"),
+        ("", Progress(7, 0), "7 line of 0"),
+    ],
+)
+def test_what_a_rank_tells(status: str, progress: Progress | None, shown: str) -> None:
+    seen = {one.name: getattr(snapshot(0), one.name) for one in fields(RankSnapshot)}
+    telling = Telling(**{**seen, "status": status, "progress": progress})
+    assert rendered(Row(telling, None))[2] == f"0 running 100 0:07 {shown}"
 
 
 def test_hours() -> None:
