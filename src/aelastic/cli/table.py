@@ -134,7 +134,7 @@ def _bar(progress: _Progress) -> Text:
     share = min(1.0, max(0.0, progress.done / progress.total))
     full = round(share * _BAR)
     return Text.assemble(
-        ("━" * full, "green"), ("━" * (_BAR - full), "dim"), (f" {progress.done:g}/{progress.total:g} ", "cyan")
+        ("━" * full, "green"), ("─" * (_BAR - full), "dim"), (f" {progress.done:g}/{progress.total:g} ", "cyan")
     )
 
 

@@ -113,7 +113,7 @@ class Telling(RankSnapshot):
     [
         ("", None, "line of 0"),
         ("epoch 3", None, "epoch 3"),
-        ("epoch 3", Progress(5, 20), f"{'━' * 20} 5/20 epoch 3"),
+        ("epoch 3", Progress(5, 20), f"{'━' * 5}{'─' * 15} 5/20 epoch 3"),
         ("", Progress(40, 20), f"{'━' * 20} 40/20 line of 0"),
         ("", Progress(7, None), "7 line of 0"),
         ("", Progress(7, 0), "7 line of 0"),
