@@ -18,16 +18,18 @@ from tests.helpers.terminal import Terminal
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ddp_digits.py"
 
-# Rank 1 fails on each attempt before the one given as its argument.
+# Rank 1 fails on each attempt before the one given as its argument, when rank 0 has said which attempt it is.
 FLAKY = """
-import os, sys, time
+import os, pathlib, sys, time
 attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
 print("attempt", attempt, "of", os.environ["TORCHELASTIC_MAX_RESTARTS"], flush=True)
+said = pathlib.Path(sys.argv[0] + attempt)
+if os.environ["RANK"] == "0":
+    said.touch()
 if int(attempt) < int(sys.argv[1]):
-    if os.environ["RANK"] == "1":
-        sys.exit(5)
-    while True:
+    while os.environ["RANK"] == "0" or not said.exists():
         time.sleep(0.05)
+    sys.exit(5)
 """
 
 
