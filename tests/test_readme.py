@@ -34,11 +34,11 @@ def run_python(directory: Path, *args: str) -> str:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_the_async_example(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(block("STEP"))
+    (tmp_path / "example.py").write_text(block("step of rank"))
     shown = run_python(tmp_path, "example.py")
     assert "[trainer1]:step of rank 1" in shown
     assert "first failure: 2 exited with code 1" in shown
@@ -48,6 +48,14 @@ def test_the_async_example(tmp_path: Path) -> None:
 def test_the_function_example(tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(block("total:"))
     assert run_python(tmp_path, "example.py") == f"total: {sum(range(1_000_000))}\n"
+
+
+def test_the_restart_example(tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(block("aelastic.Supervisor("))
+    shown = run_python(tmp_path, "example.py")
+    assert shown.count("attempt 2\n") == 2
+    assert "restarts: 2 attempts: [" in shown
+    assert "{0: 0, 1: 0}]" in shown
 
 
 def test_the_record_example(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class RunProcsResult:
 
     Of a supervisor, whose other fields tell of the last attempt of each rank:
         attempts: the last 100 attempts, in the order of their ends.
-        restarts: how often it has restarted a rank, or all of them together, because it had ended.
+        restarts: how often a rank, or all of them together, was started again.
         gave_up: why it restarts nothing any more, although something should run; ``""`` when it did not give up.
     """
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aelastic
+from aelastic.process.launch import launch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
+
+    import pytest
 
 AT_ONCE = aelastic.RestartPolicy(backoff=0)
 ENDLESS = aelastic.RestartPolicy("always", max_restarts=None, backoff=0)
@@ -36,6 +40,18 @@ def one_for_one(*scripts: str, **options: Any) -> aelastic.Supervisor:
 def fails_until(attempt: int, then: str = "exit 0") -> str:
     """Exit with 3 in each attempt before ``attempt``."""
     return f"[ $TORCHELASTIC_RESTART_COUNT -ge {attempt} ] || exit 3; {then}"
+
+
+def watched_launches(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When programs are launched from now on, by ``time.monotonic``."""
+    times: list[float] = []
+
+    async def launch_and_tell(*args: Any, **options: Any) -> Any:
+        times.append(time.monotonic())
+        return await launch(*args, **options)
+
+    monkeypatch.setattr("aelastic.conduct.workload.launch", launch_and_tell)
+    return times
 
 
 async def next_event(events: AsyncIterable[aelastic.Event], kind: type[_E], **fields: object) -> _E:

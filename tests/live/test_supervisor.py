@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import aelastic
 from aelastic.conduct.run import Run
 from aelastic.elastic.options import RunOptions
 from tests.helpers import functions
+from tests.helpers.apps import reaped
 from tests.helpers.ranks import is_alive, redirected
 from tests.helpers.supervisors import (
     AT_ONCE,
@@ -310,20 +312,23 @@ async def test_the_events_of_a_gang_name_the_attempt() -> None:
 
 
 async def test_the_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "aelastic.events"):
-        await result_of(one_for_one("exit 3", restart=aelastic.RestartPolicy(max_restarts=1, backoff=0)))
+    supervisor = supervised("exit 3", "exit 3", restart=aelastic.RestartPolicy(max_restarts=1, backoff=0))
+    events = supervisor.events()
+    with caplog.at_level(logging.INFO, "aelastic"):
+        await result_of(supervisor)
+    told = [event async for event in events]
     records = [record for record in caplog.records if record.name == "aelastic.events"]
-    assert [record.levelname for record in records] == [
-        "INFO",
-        "WARNING",
-        "WARNING",
-        "INFO",
-        "WARNING",
-        "ERROR",
-        "WARNING",
+    assert [record.getMessage() for record in records] == list(map(str, told))
+    assert [vars(record)["aelastic"] for record in records] == [event.to_dict() for event in told]
+    assert {record.levelno for record in records} == {logging.INFO}
+
+
+async def test_restarts_and_giving_up_are_heard_of_without_a_subscription(caplog: pytest.LogCaptureFixture) -> None:
+    await result_of(supervised("exit 3", "exec sleep 600", restart=aelastic.RestartPolicy(max_restarts=1, backoff=0)))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "every rank starts again in 0 s: rank 0 exited with code 3"),
+        ("ERROR", "gave up restarting 'w': rank 0 exited with code 3, and the one restart allowed was used up"),
     ]
-    assert records[2].getMessage() == "rank 0 restarts at once (attempt 1): rank 0 exited with code 3"
-    assert getattr(records[2], "aelastic")["event"] == "rank_restarting"  # noqa: B009 - extra= has put it there
 
 
 async def test_lines_of_all_attempts(tmp_path: Path) -> None:
@@ -474,3 +479,27 @@ async def test_before_the_start_there_is_nothing_to_see() -> None:
     supervisor.request_stop()
     with pytest.raises(aelastic.NotRunningError, match="was told to stop before"):
         await supervisor.start()
+
+
+@pytest.mark.parametrize("where", ["aelastic.decide.gang.Gang.exited", "aelastic.decide.supervision.Supervision.ended"])
+async def test_a_fault_of_ours_ends_everything_and_is_told(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a fault of ours")
+
+    supervisor = await one_for_one(STAYS, STAYS).start()
+    pids = supervisor.pids()
+    monkeypatch.setattr(where, fault)
+    supervisor.send_signal(signal.SIGKILL, 0)
+    with pytest.raises((aelastic.AelasticError, ZeroDivisionError)):
+        await supervisor.wait()
+    assert "the supervisor of 'w' was broken off" in caplog.text
+    assert supervisor.result is None
+    for pid in pids.values():
+        assert await reaped(pid)
+    with pytest.raises(aelastic.NotRunningError):
+        await supervisor.restart(0)
+    await supervisor.close()
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)

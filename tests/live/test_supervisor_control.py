@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -145,6 +145,42 @@ async def test_new_ranks_can_have_arguments_of_their_own(tmp_path: Path) -> None
         assert (await said(supervisor, "rank", 3)).text == "rank 3"
         with pytest.raises(aelastic.InvalidArgumentError, match=r"envs\[4\]"):
             await supervisor.scale(5, envs={4: {"A": 1}})  # type: ignore[dict-item]
+        assert states(supervisor) == dict.fromkeys(range(4), "running")
+
+
+async def test_requests_that_make_no_sense_harm_nobody() -> None:
+    odd: Any = Odd()
+    async with one_for_one(STAYS, STAYS) as supervisor:
+        before = supervisor.pids()
+        for request in (supervisor.restart("0"), supervisor.stop(1.0), supervisor.start([])):  # type: ignore[arg-type]
+            with pytest.raises(aelastic.InvalidArgumentError, match="rank: expected a number"):
+                await request
+        with pytest.raises(TypeError):
+            await supervisor.scale(3, args=5)  # type: ignore[arg-type]
+        with pytest.raises(aelastic.InvalidArgumentError, match=r"args\[2\]: expected a tuple"):
+            await supervisor.scale(3, args={2: odd})
+        await supervisor.scale(2)
+        assert supervisor.pids() == before
+
+
+class Odd:
+    """What does not want to be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not with me")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_two_requests_for_more_ranks_in_one_turn() -> None:
+    args = {rank: ("-c", f"exec sleep 60{rank}") for rank in range(4)}
+    supervisor = aelastic.Supervisor("w", "/bin/sh", {0: args[0]}, {0: {}}, strategy="one_for_one")
+    async with supervisor:
+        await asyncio.gather(
+            supervisor.scale(3, {1: args[1], 2: args[2]}), supervisor.scale(4, {3: args[3]}), supervisor.restart(0)
+        )
+        assert states(supervisor) == dict.fromkeys(range(4), "running")
+        await asyncio.gather(supervisor.scale(2), supervisor.scale(4))
         assert states(supervisor) == dict.fromkeys(range(4), "running")
 
 

@@ -14,11 +14,13 @@ import anyio
 import pytest
 
 import aelastic
-from tests.helpers.apps import LOOPS, Application
+from aelastic.process.family import Family
+from tests.helpers.apps import LOOPS, Application, reaped
 from tests.helpers.ranks import child, is_alive, redirected
-from tests.helpers.supervisors import ENDLESS, LATER, STAYS, next_event, one_for_one, said, supervised
+from tests.helpers.supervisors import ENDLESS, LATER, STAYS, next_event, one_for_one, said, supervised, watched_launches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from aelastic.decide.supervision import Strategy
@@ -160,21 +162,22 @@ async def test_a_stop_in_the_back_off_is_the_end(strategy: Strategy) -> None:
 
 @asynchronous
 @each_strategy
-async def test_nothing_starts_after_close(strategy: Strategy) -> None:
+async def test_nothing_starts_after_close(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
     """At whatever turn of the loop it comes: while ranks start, fail, and start again."""
+    launches = watched_launches(monkeypatch)
     for turns in range(1, 120, 3):
         supervisor = supervised("exit 3", "exec sleep 600", "exit 0", strategy=strategy, restart=ENDLESS)
         events = supervisor.events()
         starting = asyncio.create_task(supervisor.start())
         for _ in range(turns):
             await asyncio.sleep(0)
-        closed_at = time.time()
+        closed_at = time.monotonic()
         await supervisor.close()
         await asyncio.wait({starting})
         with contextlib.suppress(aelastic.NotRunningError):
             starting.result()
         started = [event async for event in events if isinstance(event, aelastic.RankStarted)]
-        assert not [event for event in started if event.time > closed_at + 0.01]
+        assert not [at for at in launches if at > closed_at]
         assert not [event for event in started if is_alive(event.pid)]
 
 
@@ -203,6 +206,56 @@ async def test_a_signal_handler_can_stop_it(tmp_path: Path) -> None:
             result = await supervisor.wait()
     assert received.signal == signal.SIGUSR2
     assert result.exitcodes == {0: -signal.SIGUSR2, 1: -signal.SIGUSR2}
+
+
+# Given up
+
+
+@pytest.fixture
+def unkillable(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
+    """Process groups that no signal of ours reaches, as if they were in an uninterruptible sleep."""
+    groups: set[int] = set()
+    real = Family.signal
+    monkeypatch.setattr(Family, "signal", lambda self, sig: None if self.pgid in groups else real(self, sig))
+    yield groups
+    for group in groups:
+        os.killpg(group, signal.SIGKILL)
+
+
+@asynchronous
+async def test_what_does_not_end_is_not_started_again(unkillable: set[int]) -> None:
+    supervisor = one_for_one(STAYS, STAYS, restart=ENDLESS, shutdown_timeout=0.05, containment="group")
+    async with supervisor:
+        stuck = supervisor.pids()[0]
+        unkillable.add(stuck)
+        await supervisor.restart(0)
+        result = await supervisor.wait()
+    assert result.abandoned == {0: stuck}
+    assert result.gave_up == f"rank 0 (pid {stuck}) did not end even after SIGKILL"
+    assert result.first_failure is not None
+    assert result.first_failure.pid == stuck
+    assert supervisor.snapshot()[0].state is aelastic.RankState.ABANDONED
+    os.kill(stuck, signal.SIGKILL)
+    unkillable.clear()
+    assert await reaped(stuck)
+    await asyncio.sleep(0.1)  # Python 3.11 reaps in a thread: its loop hears of it later
+
+
+@asynchronous
+async def test_what_does_not_end_when_it_is_stopped_can_never_be_started(unkillable: set[int]) -> None:
+    supervisor = one_for_one(STAYS, STAYS, restart=ENDLESS, shutdown_timeout=0.05, containment="group")
+    async with supervisor:
+        stuck = supervisor.pids()[0]
+        unkillable.add(stuck)
+        await supervisor.stop(0)
+        assert supervisor.snapshot()[1].state is aelastic.RankState.RUNNING
+        for request in (supervisor.start(0), supervisor.restart(0)):
+            with pytest.raises(aelastic.NotRunningError, match="rank 0 did not end even after SIGKILL"):
+                await request
+    os.kill(stuck, signal.SIGKILL)
+    unkillable.clear()
+    assert await reaped(stuck)
+    await asyncio.sleep(0.1)
 
 
 # Dropped
@@ -248,7 +301,8 @@ def test_ranks_end_with_their_application(ending: str, loop: str, tmp_path: Path
         ended = app.ended()
         assert app.survivors() == []
     assert_saved(tmp_path, 0, 1)
-    assert ended.noise in ([], ["KeyboardInterrupt"]) or "KeyboardInterrupt" in ended.err
+    if ending == "returns":
+        assert ended.noise == []
 
 
 @each_loop
@@ -257,13 +311,4 @@ def test_deaf_ranks_end_with_their_application(ending: str, loop: str, tmp_path:
     with Application("app_supervises", loop, ending, 0.1, tmp_path, DEAF, DEAF) as app:
         app.line("ready")
         app.ended()
-        assert app.survivors() == []
-
-
-@each_loop
-def test_giving_up_is_an_exit_status(loop: str, tmp_path: Path) -> None:
-    with Application("app_gives_up", loop) as app:
-        ended = app.ended()
-        assert ended.code == 1
-        assert "w FAILED" in ended.err
         assert app.survivors() == []

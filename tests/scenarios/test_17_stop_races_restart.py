@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+import aelastic
 from aelastic.decide.restarts import Outcome, RestartPolicy
+from tests.helpers.supervisors import one_for_one, watched_launches
 from tests.helpers.worlds import World
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
     from aelastic.decide.supervision import Strategy
 
 INTERLEAVINGS = 10_000
@@ -125,3 +135,84 @@ def test_ten_thousand_interleavings() -> None:
         seen["gave up"] += bool(chaos.world.gave_up)
         seen["closed"] += chaos.world.closed
     assert all(count > INTERLEAVINGS / 50 for count in seen.values()), f"too little has happened: {seen}"
+
+
+# The same with processes: requests at any moment, whatever the ranks are doing then
+
+TIMES = 300 if os.environ.get("AELASTIC_TEST_FULL") else 25
+RANKS = 3
+
+# A rank holds a lock as long as it lives: another one of the same number would say so.
+HOLDS_A_LOCK = 'exec 9> "$LOCKS/$RANK"; flock -n 9 || echo "rank $RANK is there twice" >> "$LOCKS/twice"; '
+
+
+class Storm:
+    """Asks a supervisor for this and that, in an order and at moments that ``chance`` chooses."""
+
+    def __init__(self, chance: random.Random, directory: Path) -> None:
+        self.chance = chance
+        self.restless = chance.random() < 0.5  # the ranks do not live long
+        self.directory = directory
+        script = HOLDS_A_LOCK + ("exec sleep 0.01" if self.restless else "exec sleep 600")
+        envs = {rank: {"RANK": str(rank), "LOCKS": str(directory)} for rank in range(RANKS)}
+        backoff = chance.choice([0.0, 0.005])
+        policy = RestartPolicy("always", max_restarts=None, backoff=backoff, max_backoff=0.02)
+        self.supervisor = one_for_one(*[script] * RANKS, envs=envs, restart=policy)
+        self.wanted = dict.fromkeys(range(RANKS), True)
+
+    async def rage(self) -> None:
+        """Ask, sometimes before what was asked for before has come true."""
+        requests = []
+        for _ in range(self.chance.randint(1, 12)):
+            requests.append(asyncio.create_task(self.request()))
+            for _ in range(self.chance.choice([0, 1, 2, 10])):
+                await asyncio.sleep(0)
+            await asyncio.sleep(self.chance.choice([0, 0, 0.003, 0.02]))
+        await asyncio.gather(*requests)
+
+    def request(self) -> Coroutine[Any, Any, object]:
+        """One of them."""
+        rank, kind = self.chance.randrange(RANKS), self.chance.choice(["restart", "stop", "start"])
+        self.wanted[rank] = kind != "stop"
+        if kind == "stop":
+            return self.supervisor.stop(rank)
+        return self.supervisor.restart(rank) if kind == "restart" else self.supervisor.start(rank)
+
+    def check(self) -> None:
+        """The state is what was last asked for."""
+        seen = {rank: one.state for rank, one in self.supervisor.snapshot().items()}
+        stopped = {rank for rank, wanted in self.wanted.items() if not wanted}
+        assert {rank for rank in stopped if seen[rank] is not aelastic.RankState.EXITED} == set()
+        if not self.restless:
+            assert {rank for rank, state in seen.items() if state is aelastic.RankState.RUNNING} == {*seen} - stopped
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_requests_race_with_ends_and_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = watched_launches(monkeypatch)
+    for seed in range(TIMES):
+        locks = tmp_path / str(seed)
+        locks.mkdir()
+        storm = Storm(random.Random(seed), locks)
+        events = storm.supervisor.events()
+        async with storm.supervisor as supervisor:
+            await storm.rage()
+            storm.check()
+            raging = [asyncio.create_task(storm.request()) for _ in range(3)]
+            await asyncio.sleep(storm.chance.choice([0, 0.002]))
+            closing = asyncio.create_task(supervisor.close())
+            await asyncio.sleep(0)
+            closed_at = time.monotonic()
+            await asyncio.gather(closing, *raging, return_exceptions=True)
+        assert not (locks / "twice").exists(), f"seed {seed}"
+        told = [event async for event in events]
+        assert not [at for at in launches if at > closed_at], f"seed {seed}"
+        for rank in range(RANKS):
+            kinds = [
+                type(one)
+                for one in told
+                if isinstance(one, aelastic.RankStarted | aelastic.RankExited) and one.rank == rank
+            ]
+            assert kinds == [aelastic.RankStarted, aelastic.RankExited] * (len(kinds) // 2), f"seed {seed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, assert_type
@@ -89,6 +90,82 @@ async def a_context_can_be_watched(ctx: PContext) -> None:
             assert_type(event.result, RunProcsResult)
     assert_type(ctx.logs(), aelastic.Subscription[LogLine])
     _: AsyncIterator[Event] = ctx.events()
+
+
+async def a_supervisor_is_like_a_context() -> None:
+    policy = aelastic.RestartPolicy("always", max_restarts=None, period=60, backoff=0.5, jitter=0.2, retry_start=True)
+    supervisor = aelastic.Supervisor(
+        "w",
+        "true",
+        {0: ("a", 1)},
+        {0: {"K": "v"}},
+        aelastic.DefaultLogsSpecs(keep_attempts=5),
+        strategy="one_for_one",
+        restart=policy,
+        log_line_prefixes={0: ">"},
+        start_method="fork",
+        numa_options=None,
+        duplicate_stdout_filters=["x"],
+        death_sig=signal.SIGINT,
+        shutdown_timeout=5,
+        drain_timeout=0.5,
+        failure_grace=1,
+        preload=["json"],
+    )
+    async with supervisor as entered:
+        assert_type(entered, aelastic.Supervisor)
+        assert_type(await entered.wait(), RunProcsResult)
+        assert_type(await entered.wait(timeout=None), RunProcsResult)
+        assert_type(await entered.wait(5), RunProcsResult | None)
+    assert_type(await supervisor.start(), aelastic.Supervisor)
+    assert_type(supervisor.result, RunProcsResult | None)
+    assert_type(supervisor.pids(), dict[int, int])
+    assert_type(supervisor.snapshot(), dict[int, aelastic.RankSnapshot])
+    assert_type(supervisor.events(), aelastic.Subscription[Event])
+    assert_type(supervisor.logs(rank=0, stream=Std.OUT, capacity=5), aelastic.Subscription[LogLine])
+    with aelastic.handle_signals(supervisor) as received:
+        assert_type(received.signal, signal.Signals | None)
+    aelastic.Supervisor("w", print, {0: ()}, {0: {}}, strategy="all_for_one")  # type: ignore[arg-type]
+    aelastic.Supervisor("w", print, {0: ()}, {0: {}}, shutdown="5")  # type: ignore[call-arg]
+    aelastic.RestartPolicy(when="sometimes")  # type: ignore[arg-type]
+
+
+async def one_rank_is_controlled(supervisor: aelastic.Supervisor) -> None:
+    assert_type(await supervisor.start(3), aelastic.Supervisor)
+    await supervisor.stop(3)
+    await supervisor.restart(3)
+    await supervisor.restart()
+    await supervisor.scale(5, args={4: ("a",)}, envs={4: {}})
+    await supervisor.close(signal.SIGINT, 5)
+    supervisor.request_stop(signal.SIGINT, 5)
+    supervisor.send_signal(signal.SIGUSR1, 3)
+    await supervisor.stop()  # type: ignore[call-arg]
+
+
+def an_event_answers(event: Event) -> None:
+    assert_type(event.to_dict(), dict[str, Any])
+    assert_type(event.time, float)
+    if isinstance(event, aelastic.RankRestarting):
+        assert_type(event.delay, float)
+
+
+async def events_are_logged(
+    supervisor: aelastic.Supervisor, ctx: PContext, adapter: logging.LoggerAdapter[Any]
+) -> None:
+    await aelastic.log_events(supervisor.events())
+    await aelastic.log_events(ctx.events(), logging.getLogger("mine"))
+    await aelastic.log_events(ctx.events(), adapter)
+    aelastic.log_event(aelastic.GaveUp("why", 0.0), logging.getLogger("mine"))
+
+
+def an_attempt_answers(result: RunProcsResult) -> None:
+    assert_type(result.attempts, tuple[aelastic.Attempt, ...])
+    assert_type(result.restarts, int)
+    assert_type(result.gave_up, str)
+    for attempt in result.attempts:
+        assert_type(attempt.number, int)
+        assert_type(attempt.ranks, tuple[int, ...])
+        assert_type(attempt.failures, dict[int, aelastic.ProcessFailure])
 
 
 def a_result_answers(result: RunProcsResult) -> None:

@@ -142,6 +142,74 @@ def test_other_attempts_are_left_alone(tmp_path: Path) -> None:
     assert Path(first.error_files[0]).read_text() == "old"
 
 
+def attempt(number: int) -> dict[str, str]:
+    return {"TORCHELASTIC_RESTART_COUNT": str(number)}
+
+
+def test_one_rank_has_its_own_attempts(tmp_path: Path) -> None:
+    specs = DefaultLogsSpecs(str(tmp_path), redirects={1: Std.OUT}, tee={2: Std.ALL}, local_ranks_filter={1})
+    dest = specs.reify_rank(2, attempt(4))
+    (run,) = tmp_path.iterdir()
+    directory = f"{run}/attempt_4/2"
+    assert dest == LogsDest(
+        stdouts={2: f"{directory}/stdout.log"},
+        stderrs={2: f"{directory}/stderr.log"},
+        error_files={2: f"{directory}/error.json"},
+        filtered_stdout=f"{directory}/filtered_stdout.log",
+        filtered_stderr=f"{directory}/filtered_stderr.log",
+    )
+    assert specs.reify_rank(1, attempt(0)).stdouts == {1: f"{run}/attempt_0/1/stdout.log"}
+    assert tree(run) == {"attempt_0", "attempt_0/1", "attempt_4", "attempt_4/2"}
+
+
+def test_one_rank_leaves_what_others_have_written(tmp_path: Path) -> None:
+    specs = DefaultLogsSpecs(str(tmp_path), redirects=Std.OUT)
+    files = [Path(specs.reify_rank(rank, attempt(0)).stdouts[rank]) for rank in (0, 1)]
+    for file in files:
+        file.write_text("old")
+    specs.reify_rank(0, attempt(0))
+    assert [file.exists() for file in files] == [False, True]
+
+
+def test_one_rank_without_files() -> None:
+    dest = DefaultLogsSpecs(os.devnull, tee=Std.ALL).reify_rank(3, attempt(1))
+    assert dest == LogsDest({3: ""}, {3: ""}, error_files={3: os.devnull})
+
+
+@pytest.mark.parametrize("rank", [None, 1])
+def test_old_attempts_are_removed(rank: int | None, tmp_path: Path) -> None:
+    specs = DefaultLogsSpecs(str(tmp_path), keep_attempts=2)
+    bystander = Path(specs.reify_rank(0, attempt(0)).error_files[0]) if rank else None
+    for number in range(5):
+        if rank is None:
+            specs.reify({0: attempt(number)})
+        else:
+            specs.reify_rank(rank, attempt(number))
+    (run,) = tmp_path.iterdir()
+    kept = {"attempt_3", "attempt_4"} | ({"attempt_0"} if rank else set())
+    assert {path.name for path in run.iterdir()} == kept
+    assert bystander is None or bystander.parent.is_dir()
+
+
+@pytest.mark.parametrize("count", ["", "x", "-1", "1.5"])
+def test_an_attempt_without_a_number_removes_nothing(count: str, tmp_path: Path) -> None:
+    specs = DefaultLogsSpecs(str(tmp_path), keep_attempts=1)
+    specs.reify({0: attempt(0)})
+    specs.reify({0: {"TORCHELASTIC_RESTART_COUNT": count}})
+    assert len(list(next(tmp_path.iterdir()).iterdir())) == 2
+
+
+def test_all_attempts_can_be_kept(tmp_path: Path) -> None:
+    for keep, kept in ((None, 103), (100, 100)):
+        directory = tmp_path / str(keep)
+        specs = DefaultLogsSpecs(str(directory), keep_attempts=keep)
+        for number in range(103):
+            specs.reify({0: attempt(number)})
+        assert len(list(next(directory.iterdir()).iterdir())) == kept
+    with pytest.raises(ValueError, match="keep_attempts: expected 1 or more, or None, got 0"):
+        DefaultLogsSpecs(keep_attempts=0)
+
+
 def test_two_runs_never_share_a_directory(tmp_path: Path) -> None:
     runs = {run_dir(DefaultLogsSpecs(str(tmp_path)).reify(envs())) for _ in range(5)}
     assert len(runs) == 5

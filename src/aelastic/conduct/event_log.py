@@ -23,13 +23,14 @@ class StructuredLogger(Protocol):
 AnyLogger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any] | StructuredLogger"
 
 
-def log_event(event: Event, logger: AnyLogger) -> None:
+def log_event(event: Event, logger: AnyLogger, level: int | None = None) -> None:
     """Log one event: its sentence as the message, its mapping beside it.
 
     A logger of the standard library gets the mapping as the attribute ``aelastic`` of the record, another one as named
-    values. A restart and a failed rank are warnings, giving up is an error, and the rest is information.
+    values (``kind`` is what the mapping calls ``event``). ``level`` None: a restart and a failed rank are warnings,
+    giving up is an error, and the rest is information.
     """
-    level = _level(event)
+    level = _level(event) if level is None else level
     if not isinstance(logger, logging.Logger | logging.LoggerAdapter):
         values = event.to_dict()
         logger.log(level, str(event), kind=values.pop("event"), **values)

@@ -16,7 +16,6 @@ from aelastic.std import Std
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from concurrent.futures import Executor
 
     from aelastic.conduct.containment import Containment, Mode
     from aelastic.conduct.workload import Workload
@@ -34,11 +33,11 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 class Shared:
     """What runs that are there at the same time have in common. Its owner closes it."""
 
-    executor: Executor
+    executor: ThreadPoolExecutor
     consoles: Consoles
 
 
-def file_threads() -> Executor:
+def file_threads() -> ThreadPoolExecutor:
     """The threads that write files, few and of our own: a slow disk must not use up the application's."""
     return ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
 

@@ -6,12 +6,10 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
-from aelastic.logs.specs import DefaultLogsSpecs, LogsSpecs
+from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from aelastic.logs.specs import LogsDest
 
 RESTART_COUNT = "TORCHELASTIC_RESTART_COUNT"
 
@@ -56,7 +54,7 @@ class LogsOfRanks:
             env[RESTART_COUNT] = number
             dest = self.specs.reify(everybody)
             env[RESTART_COUNT] = own_number
-            return dest
+            return _of_rank(rank, dest)
 
 
 class LogsOfRank(LogsOfRun):
@@ -71,3 +69,10 @@ class LogsOfRank(LogsOfRun):
         """``envs`` holds one rank."""
         ((rank, env),) = envs.items()
         return self._logs.ask(rank, env, self._siblings)
+
+
+def _of_rank(rank: int, dest: LogsDest) -> LogsDest:
+    """What concerns ``rank``. A table that lacks it lacks it here too, which the run will complain about."""
+    tables = ("stdouts", "stderrs", "tee_stdouts", "tee_stderrs", "error_files")
+    parts = {name: {one: path for one, path in getattr(dest, name).items() if one == rank} for name in tables}
+    return LogsDest(**parts, filtered_stdout=dest.filtered_stdout, filtered_stderr=dest.filtered_stderr)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from aelastic.decide.restarts import End, Outcome
+from aelastic.errors.base import NotRunningError
 from aelastic.errors.failure import ProcessFailure
+from aelastic.events import RankState
 from aelastic.results import Attempt, RunProcsResult
 
 if TYPE_CHECKING:
@@ -57,6 +59,15 @@ def end_of(result: RunProcsResult, ran: float) -> End:
     ranks = [*result.exitcodes]
     who = f"rank {ranks[0]}" if len(ranks) == 1 else "every rank"
     return End(Outcome.SUCCEEDED, ran, f"{who} exited with code 0")
+
+
+def end_of_start(error: Exception, seen: Iterable[RankSnapshot]) -> End:
+    """How an attempt has ended that ``error`` has prevented, or a request to stop; its ranks were last ``seen`` so."""
+    for rank in seen:
+        if rank.state is RankState.ABANDONED:
+            return End(Outcome.ABANDONED, 0.0, f"rank {rank.rank} (pid {rank.pid}) did not end even after SIGKILL")
+    stopped = isinstance(error, NotRunningError)
+    return End(Outcome.STOPPED if stopped else Outcome.NOT_STARTED, 0.0, f"could not be started: {error}")
 
 
 class Attempts:

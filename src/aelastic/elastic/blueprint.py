@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -74,18 +75,19 @@ class Blueprint:
         logs = LogsOfRun(self.logs_specs) if self._gang else LogsOfRank(self._logs, siblings)
         return spec_of(self._starting, ranks, logs, shared)
 
-    def scale(self, count: int, args: Args, envs: Envs) -> None:
-        """From now on there are ``count`` ranks. A new one whose arguments are not given is like the others.
+    def scaled(self, count: int, args: Args, envs: Envs) -> Blueprint:
+        """The same for ``count`` ranks. A new one whose arguments are not given is like the others.
 
         Raises ``InvalidArgumentError`` when the others differ among themselves, and what ``start_processes`` raises.
         """
-        known_args = _completed("args", {**self._args, **args}, count)
-        known_envs = _completed("envs", {**self._envs, **envs}, count)
+        made = copy(self)
+        made._args = _completed("args", {**self._args, **args}, count)
+        made._envs = _completed("envs", {**self._envs, **envs}, count)
         ranks = range(count)
-        self._starting = self._make(
-            {rank: known_args[rank] for rank in ranks}, {rank: known_envs[rank] for rank in ranks}
+        made._starting = self._make(
+            {rank: made._args[rank] for rank in ranks}, {rank: made._envs[rank] for rank in ranks}
         )
-        self._args, self._envs = known_args, known_envs
+        return made
 
 
 def _completed(what: str, known: Mapping[int, Any], count: int) -> dict[int, Any]:

@@ -16,9 +16,9 @@ from aelastic.conduct.event_log import log_event
 from aelastic.conduct.mailbox import Mailbox
 from aelastic.conduct.prepare import Shared, file_threads
 from aelastic.conduct.tasks import OwnTask
-from aelastic.decide.restarts import End, Outcome
+from aelastic.decide.restarts import Outcome
 from aelastic.decide.supervision import GiveUp, Restarting, Start, Stop
-from aelastic.elastic.attempts import Attempts, Ended, end_of, not_started
+from aelastic.elastic.attempts import Attempts, Ended, end_of, end_of_start, not_started
 from aelastic.elastic.fleet import Fleet
 from aelastic.errors.base import AelasticError, InvalidArgumentError, NotRunningError
 from aelastic.events import GaveUp, RankRestarting, RankSnapshot, RankState, RunFinished
@@ -56,7 +56,7 @@ class Conductor:
         self.started: asyncio.Future[None] = self.loop.create_future()
         self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
         self.fleet = Fleet(self._publish, lines)
-        self._blueprint = blueprint
+        self.blueprint = self._latest = blueprint  # what holds now, and what was last asked for
         self._supervision = supervision
         self._story = story
         self._lines = lines
@@ -86,7 +86,7 @@ class Conductor:
 
     def restart(self, rank: int | None) -> asyncio.Future[None]:
         """``rank``, or everybody, is to be started afresh."""
-        unit = None if rank is None else self._blueprint.unit_of(rank)
+        unit = None if rank is None else self.blueprint.unit_of(rank)
         return self._ask(partial(self._supervision.restart_asked, unit), rank)
 
     def start_rank(self, rank: int) -> asyncio.Future[None]:
@@ -98,10 +98,12 @@ class Conductor:
         return self._ask(partial(self._supervision.stop_asked, rank), rank)
 
     def scale(self, count: int, args: Args, envs: Envs) -> asyncio.Future[None]:
-        """There are to be ``count`` ranks."""
+        """There are to be ``count`` ranks. Raises what is wrong with ``args`` and ``envs``, for new ones."""
+
+        self._latest = wanted = self._latest.scaled(count, args, envs)
 
         def fact(at: float) -> list[Action]:
-            self._blueprint.scale(count, args, envs)
+            self.blueprint = wanted
             return self._supervision.scale_asked(count, at)
 
         return self._ask(fact, None)
@@ -180,7 +182,7 @@ class Conductor:
 
     def _start(self, unit: int, number: int) -> None:
         self._restarts += number > 0
-        instance = self.fleet.start(unit, number, self._blueprint.spec(unit, number, self._shared))
+        instance = self.fleet.start(unit, number, self.blueprint.spec(unit, number, self._shared))
         instance.run.started.add_done_callback(partial(self._told_started, instance))
         instance.run.finished.add_done_callback(partial(self._told_finished, instance))
 
@@ -198,12 +200,11 @@ class Conductor:
             result = finished.result()
             self._remember(instance, result, at, started=True)
             end = end_of(result, at - instance.began)
-        elif isinstance(error, NotRunningError):
-            end = End(Outcome.STOPPED, 0.0, str(error))
         elif isinstance(error, Exception) and instance.run.started.exception() is not None:
-            self._error = error
-            self._remember(instance, not_started(instance.ranks, error, self._wall(at)), at, started=False)
-            end = End(Outcome.NOT_STARTED, 0.0, f"could not be started: {error}")
+            end = end_of_start(error, instance.snapshot().values())
+            if end.outcome is not Outcome.STOPPED:
+                self._error = error
+                self._remember(instance, not_started(instance.ranks, error, self._wall(at)), at, started=False)
         else:
             raise AelasticError(f"a run of {self.name!r} was broken off") from error
         return self._supervision.ended(instance.unit, instance.number, at, end)
@@ -243,7 +244,7 @@ class Conductor:
         try:
             self._check(rank)
             actions = fact(at)
-        except (ValueError, RuntimeError) as error:  # a rank that is not there, arguments that cannot be used
+        except AelasticError as error:
             if not answer.done():
                 answer.set_exception(error)
             return []
@@ -255,9 +256,9 @@ class Conductor:
             raise self._too_late()
         if rank is None:
             return
-        if not 0 <= rank < self._blueprint.nprocs:
-            raise InvalidArgumentError(f"rank: expected 0 to {self._blueprint.nprocs - 1}, got {rank!r}")
-        if self._supervision.is_lost(self._blueprint.unit_of(rank)):
+        if not 0 <= rank < self.blueprint.nprocs:
+            raise InvalidArgumentError(f"rank: expected 0 to {self.blueprint.nprocs - 1}, got {rank!r}")
+        if self._supervision.is_lost(self.blueprint.unit_of(rank)):
             raise NotRunningError(f"rank {rank} did not end even after SIGKILL; it cannot be started again")
 
     def _too_late(self) -> NotRunningError:
@@ -277,21 +278,24 @@ class Conductor:
     def _is_settled(self, rank: int | None) -> bool:
         if rank is None:
             return self._supervision.all_settled
-        return self._supervision.is_settled(self._blueprint.unit_of(rank))
+        return self._supervision.is_settled(self.blueprint.unit_of(rank))
 
     # What is told
 
     def _publish(self, event: Event) -> None:
         self._story.publish(event)
-        log_event(event, _event_logger)
+        log_event(event, _event_logger, logging.INFO)
 
     def _tell_of_restart(self, action: Restarting) -> None:
-        at = self._wall(time.monotonic())
-        for rank in self._blueprint.ranks_of(action.unit):
+        at, ranks = self._wall(time.monotonic()), self.blueprint.ranks_of(action.unit)
+        who = "every rank" if len(ranks) > 1 else f"rank {ranks[0]}"
+        logger.warning("%s starts again in %.3g s: %s", who, action.delay, action.reason)
+        for rank in ranks:
             self._publish(RankRestarting(rank, action.number, action.delay, action.reason, at))
 
     def _tell_of_giving_up(self, action: GiveUp) -> None:
         self._attempts.blame(action.unit, action.reason)
+        logger.error("gave up restarting %r: %s", self.name, action.reason)
         last = self._attempts.last[action.unit]
         self._error = None if last.started else self._error
         cause = last.result.first_failure
@@ -301,7 +305,7 @@ class Conductor:
         instance, last = self.fleet.instances.get(unit), self._attempts.last.get(unit)
         if instance is not None:
             return instance.snapshot()
-        ranks = self._blueprint.ranks_of(unit)
+        ranks = self.blueprint.ranks_of(unit)
         if last is None:
             return {rank: RankSnapshot(rank, RankState.PENDING, None, None, None, None, "") for rank in ranks}
         if self._supervision.is_waiting(unit):
@@ -311,7 +315,7 @@ class Conductor:
     # The end
 
     async def _conclude(self) -> RunProcsResult:
-        release = getattr(self._blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
+        release = getattr(self.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
             try:
                 await self.loop.run_in_executor(self._shared.executor, release)

@@ -106,7 +106,7 @@ class Supervisor:
         started at once. Cancelling that changes nothing.
         """
         if rank is not None:
-            await self._own_life("start").start_rank(rank)
+            await self._own_life("start").start_rank(_number(rank))
             return self
         if self._conductor is not None:
             raise ValueError(f"{self.name!r} was started already; make a new supervisor")
@@ -174,7 +174,7 @@ class Supervisor:
         Raises ``NotRunningError`` when the supervisor is stopping or has ended, ``InvalidArgumentError`` for a rank
         that is not there.
         """
-        await self._running_conductor().restart(rank)
+        await self._running_conductor().restart(None if rank is None else _number(rank))
 
     async def stop(self, rank: int) -> None:
         """Stop ``rank`` by the ladder; it stays stopped until ``start(rank)``. For ``one_for_one``.
@@ -182,7 +182,7 @@ class Supervisor:
         Returns when it is gone, or somebody has asked for something else meanwhile. Cancelling changes nothing.
         Raises as ``restart`` does.
         """
-        await self._own_life("stop").stop_rank(rank)
+        await self._own_life("stop").stop_rank(_number(rank))
 
     async def scale(self, nprocs: int, args: Args | None = None, envs: Envs | None = None) -> None:
         """Have the ranks 0 to ``nprocs`` - 1: stop those that are too many by the ladder, start those that are missing.
@@ -201,7 +201,7 @@ class Supervisor:
     @property
     def nprocs(self) -> int:
         """How many ranks there are to be."""
-        return self._blueprint.nprocs
+        return (self._conductor.blueprint if self._conductor is not None else self._blueprint).nprocs
 
     @property
     def result(self) -> RunProcsResult | None:
@@ -232,7 +232,7 @@ class Supervisor:
         """An async iterator over everything that happens to the ranks, until the end; at any time, by anybody.
 
         It begins with the first event (with the last 10 000, after very many). Asked for before the start, it misses
-        nothing. The same events are logged by the logger ``"aelastic.events"``, see ``log_event``.
+        nothing. The logger ``"aelastic.events"`` has them all, as information.
         """
         return self._story.subscribe()
 
@@ -269,3 +269,9 @@ class Supervisor:
         if self.strategy != "one_for_one":
             raise InvalidArgumentError(f"{what}(): with {self.strategy} no rank lives by itself; use one_for_one")
         return self._running_conductor()
+
+
+def _number(rank: int) -> int:
+    if not isinstance(rank, int):
+        raise InvalidArgumentError(f"rank: expected a number, got {rank!r}")
+    return rank
