@@ -3,11 +3,18 @@
 Needs ``pip install torch scikit-learn``. A script for torchrun that runs as it is:
 
     aelastic run --nproc-per-node 2 --tee 3 examples/ddp_digits.py
+
+With ``--checkpoint FILE`` the state is saved after each epoch, and a training that is started again goes on from there.
+Kill a rank of this one, and all start again where they were:
+
+    aelastic run --nproc-per-node 2 --tee 3 --max-restarts 3 examples/ddp_digits.py --checkpoint digits.pt --epochs 50
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,28 +27,53 @@ from torch.utils.data.distributed import DistributedSampler
 
 from aelastic.errors import record
 
-EPOCHS = 5
+
+@dataclass
+class Training:
+    """What a checkpoint holds, and where it is; without a path there is none."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    losses: list[float]
+    path: str | None
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.path is None or not os.path.exists(self.path):
+            return
+        saved = torch.load(self.path)
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.losses[:] = saved["losses"]
+        restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        print(f"rank {dist.get_rank()}: goes on after epoch {len(self.losses) - 1}, {restarts} restarts so far")
+
+    def save(self) -> None:
+        """Put a new checkpoint in place of the old one: whenever we are killed, one of them is whole."""
+        if self.path is None or dist.get_rank() != 0:
+            return
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "losses": self.losses}
+        torch.save(state, f"{self.path}.new")
+        os.replace(f"{self.path}.new", self.path)
 
 
-def train(model: nn.Module, loader: DataLoader[Any], sampler: DistributedSampler[Any]) -> list[float]:
-    """The mean loss over all ranks, by epoch."""
+def train(training: Training, loader: DataLoader[Any], sampler: DistributedSampler[Any], epochs: int) -> None:
+    """Train until ``epochs`` have passed since the very beginning; the loss is the mean over all ranks."""
     loss_of = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    losses = []
-    for epoch in range(EPOCHS):
+    for epoch in range(len(training.losses), epochs):
         sampler.set_epoch(epoch)
         total = torch.zeros(2)
         for images, labels in loader:
-            optimizer.zero_grad()
-            loss = loss_of(model(images), labels)
+            training.optimizer.zero_grad()
+            loss = loss_of(training.model(images), labels)
             loss.backward()
-            optimizer.step()
+            training.optimizer.step()
             total += torch.tensor([loss.item() * len(labels), len(labels)])
         dist.all_reduce(total)
-        losses.append((total[0] / total[1]).item())
+        training.losses.append((total[0] / total[1]).item())
+        training.save()
         if dist.get_rank() == 0:
-            print(f"epoch {epoch}: loss {losses[-1]:.4f}")
-    return losses
+            print(f"epoch {epoch}: loss {training.losses[-1]:.6f}")
 
 
 def same_on_all_ranks(model: nn.Module) -> bool:
@@ -55,6 +87,11 @@ def same_on_all_ranks(model: nn.Module) -> bool:
 @record
 def main() -> None:
     """Train on this rank's share of the images."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--checkpoint")
+    options = parser.parse_args()
+
     dist.init_process_group("gloo")
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -62,10 +99,14 @@ def main() -> None:
     data = TensorDataset(torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(labels))
     sampler: DistributedSampler[Any] = DistributedSampler(data)
     model = DistributedDataParallel(nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)))
-    losses = train(model, DataLoader(data, batch_size=64, sampler=sampler), sampler)
+    training = Training(model, torch.optim.Adam(model.parameters(), lr=1e-2), [], options.checkpoint)
+    training.resume()
+    train(training, DataLoader(data, batch_size=64, sampler=sampler), sampler, options.epochs)
+
+    losses = training.losses
     assert losses[-1] < losses[0], f"the loss did not fall: {losses}"
     assert same_on_all_ranks(model), "the ranks ended with different weights"
-    print(f"rank {os.environ['RANK']}: final loss {losses[-1]:.4f}, weights are the same on all ranks")
+    print(f"rank {os.environ['RANK']}: final loss {losses[-1]:.6f}, weights are the same on all ranks")
     dist.destroy_process_group()
 
 

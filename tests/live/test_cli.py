@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,19 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.launcher import aelastic
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def aelastic(*args: str, env: dict[str, str] | None = None, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aelastic", *args],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, **(env or {})},
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -47,8 +37,8 @@ def test_a_wrong_flag_suggests_the_right_one() -> None:
     [
         (("run", "echo", "hello"), "--no-python"),
         (("run", "-t", "4", "x.py"), "3 both"),
-        (("run", "--nproc-per-node", "0", "x.py"), "x>=1"),
-        (("run", "-m", "--no-python", "x"), "exclude each other"),
+        (("run", "--nproc-per-node", "0", "x.py"), "neither a number, 1 or more"),
+        (("run", "-m", "--no-python", "x"), "-m names a module"),
         (("run", "--log-dir", __file__, __file__), "is a file"),
         (("run", "--no-python", "no-such-program"), "rank 0: the program was not found"),
     ],
@@ -81,7 +71,8 @@ def test_the_ranks_share_a_free_port(script: Path) -> None:
 
 def test_a_module_is_run(tmp_path: Path) -> None:
     (tmp_path / "my_module.py").write_text("import sys; print('module', __name__, sys.argv[1:])")
-    done = aelastic("run", "-m", "my_module", "a", env={"PYTHONPATH": str(tmp_path)})
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = aelastic("run", "-m", "my_module", "a", env={"PYTHONPATH": path})
     assert done.stdout == "module __main__ ['a']\n"
 
 

@@ -1,119 +1,133 @@
-"""One ``aelastic run``: the environment of the ranks, their run, and what is said at its end."""
+"""One ``aelastic run``: its ranks, the signals to it, and what it ends with."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import socket
+import signal
 import sys
-import uuid
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from aelastic.conduct.context import SubprocessContext
+from aelastic.conduct.context import MultiprocessContext, SubprocessContext
 from aelastic.conduct.signals import handle_signals
-from aelastic.errors import ChildFailedError, NotRunningError
+from aelastic.errors import NotRunningError
+from aelastic.numa import AffinityMode, NumaOptions
+from aelastic.readiness import Notify
+from aelastic.worker.script import run_script
 
 if TYPE_CHECKING:
-    import signal
+    from collections.abc import Callable
 
-    from aelastic.logs.specs import DefaultLogsSpecs
+    from aelastic.cli.environment import Contract
+    from aelastic.cli.settings import Settings
+    from aelastic.cli.views import Ranks, View
+    from aelastic.logs.specs import LogsSpecs
     from aelastic.results import RunProcsResult
+
+_FLAGS = {False: ("-u",), True: ("-u", "-m")}  # by --module
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a run ended with. ``result`` is None when a ``received`` signal came before all ranks were started."""
+
+    result: RunProcsResult | None
+    received: signal.Signals | None
+    seconds: float
+
+    @property
+    def exit_status(self) -> int:
+        """0, that of the first rank that failed, or 128 + the number of the signal that ended it, or us."""
+        if self.received is not None:
+            return 128 + self.received
+        first = self.result.first_failure if self.result else None
+        if first is None or first.exitcode == 0:  # without its value, for example
+            return int(self.failed)
+        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+
+    @property
+    def failed(self) -> bool:
+        """Whether any rank has failed or was stopped."""
+        return self.result is None or self.result.is_failed()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the command line asks for. ``shutdown_timeout`` is in seconds."""
+    """What is to be run, and how it is shown."""
 
-    nproc: int
-    program: str
-    args: tuple[str, ...]
-    kind: Literal["script", "module", "program"]
-    role: str
-    master_addr: str
-    master_port: int | None
-    shutdown_timeout: float
-    logs_specs: DefaultLogsSpecs
+    settings: Settings
+    contract: Contract
+    logs_specs: LogsSpecs
+    view: View
 
-    async def run(self) -> int:
-        """Run the ranks to their end; the exit status. Raises ``OSError`` when they cannot be started."""
-        command = self.command()
-        envs = self.envs()
-        ctx = SubprocessContext(
-            self.role,
-            command[0],
-            dict.fromkeys(range(self.nproc), command[1:]),
-            envs,
-            self.logs_specs,
-            shutdown_timeout=self.shutdown_timeout,
-        )
-        with handle_signals(ctx) as received:
+    async def run(self) -> Ending:
+        """Run the ranks to their end. Raises ``OSError`` and ``AelasticError`` when they cannot be started."""
+        begin = time.monotonic()
+        ranks, result = self.ranks(), None
+        with handle_signals(
+            ranks,
+            self.settings.signals_to_handle,
+            forward=self.settings.signals_to_forward,
+            at_the_third=lambda number: _leave_at_once(ranks, number),
+        ) as received:
             try:
-                async with ctx:
-                    result = await ctx.wait()
+                with self.view:
+                    result = await self._run(ranks)
             except NotRunningError:
                 if received.signal is None:
                     raise
-                result = None
-        if result is not None:
-            self._tell(result)
-        return _exit_status(result, received.signal)
+        return Ending(result, received.signal, time.monotonic() - begin)
 
-    def command(self) -> tuple[str, ...]:
-        """The program and its arguments."""
-        if self.kind == "program":
-            return self.program, *self.args
-        flags = ("-u", "-m") if self.kind == "module" else ("-u",)
-        return os.environ.get("PYTHON_EXEC", sys.executable), *flags, self.program, *self.args
+    async def _run(self, ranks: Ranks) -> RunProcsResult | None:
+        async with ranks:
+            follower = asyncio.create_task(self.view.follow(ranks))
+            result = await ranks.wait()
+            await follower
+        return result
 
-    def envs(self) -> dict[int, dict[str, str]]:
-        """The environment that torchrun gives to its ranks, by local rank."""
-        port = self.master_port or _free_port()
-        shared = {
-            "LOCAL_WORLD_SIZE": str(self.nproc),
-            "WORLD_SIZE": str(self.nproc),
-            "GROUP_RANK": "0",
-            "GROUP_WORLD_SIZE": "1",
-            "ROLE_NAME": self.role,
-            "ROLE_WORLD_SIZE": str(self.nproc),
-            "MASTER_ADDR": self.master_addr,
-            "MASTER_PORT": str(port),
-            "TORCHELASTIC_RUN_ID": str(uuid.uuid4()),
-            "TORCHELASTIC_RESTART_COUNT": "0",
-            "TORCHELASTIC_MAX_RESTARTS": "0",
-            "TORCHELASTIC_USE_AGENT_STORE": "False",  # rank 0 opens the store on MASTER_PORT itself
-            "TORCH_NCCL_ASYNC_ERROR_HANDLING": os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"),
-        }
+    def ranks(self) -> Ranks:
+        """The ranks, about to be started."""
+        settings = self.settings
+        program, args = settings.program, settings.args
+        if settings.run_path:
+            return self._ranks_of(run_script, (program, *args))
+        if not settings.no_python:
+            program, args = os.environ.get("PYTHON_EXEC", sys.executable), (*_FLAGS[settings.module], program, *args)
+        return self._ranks_of(program, args)
+
+    def _ranks_of(self, entrypoint: str | Callable[..., None], arguments: tuple[str, ...]) -> Ranks:
+        settings, options = self.settings, self._options()
+        args, envs = self.contract.args(arguments), self.contract.envs()
+        if settings.max_restarts:
+            from aelastic.decide.restarts import RestartPolicy  # with what it needs, tens of ms that few need
+            from aelastic.elastic.supervisor import Supervisor
+
+            policy = RestartPolicy(max_restarts=settings.max_restarts)
+            options["start_method"] = settings.start_method
+            return Supervisor(settings.role, entrypoint, args, envs, self.logs_specs, restart=policy, **options)
+        if isinstance(entrypoint, str):
+            return SubprocessContext(settings.role, entrypoint, args, envs, self.logs_specs, **options)
+        method = settings.start_method
+        return MultiprocessContext(settings.role, entrypoint, args, envs, method, self.logs_specs, **options)
+
+    def _options(self) -> dict[str, Any]:
+        settings = self.settings
         return {
-            rank: {**shared, **dict.fromkeys(("RANK", "LOCAL_RANK", "ROLE_RANK"), str(rank))}
-            for rank in range(self.nproc)
+            "log_line_prefixes": self.contract.prefixes(),
+            "numa_options": NumaOptions(AffinityMode(settings.numa_binding)) if settings.numa_binding else None,
+            "duplicate_stdout_filters": settings.duplicate_stdout_filters,
+            "duplicate_stderr_filters": settings.duplicate_stderr_filters,
+            "shutdown_timeout": settings.shutdown_timeout,
+            "readiness": Notify(),  # so that a rank can tell what it does
         }
 
-    def _tell(self, result: RunProcsResult) -> None:
-        """Say which rank failed, why, and where the logs are."""
-        first = result.first_failure
-        if first is not None:
-            click.echo(str(ChildFailedError(self.program, result.failures)), err=True)
-            others = f" ({len(result.failures) - 1} others failed or were stopped)" if len(result.failures) > 1 else ""
-            click.echo(f"aelastic: rank {first.local_rank} {first.reason}{others}", err=True)
-        for path, count in result.lost_log_bytes.items():
-            click.echo(f"aelastic: {count} bytes could not be written to {path}", err=True)
-        if first is not None and os.path.isdir(self.logs_specs.root_log_dir):
-            click.echo(f"aelastic: logs are in {self.logs_specs.root_log_dir}", err=True)
 
-
-def _exit_status(result: RunProcsResult | None, received: signal.Signals | None) -> int:
-    if received is not None:
-        return 128 + received
-    first = result.first_failure if result else None
-    if first is None:
-        return 0
-    return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _leave_at_once(ranks: Ranks, number: int) -> None:
+    """Somebody has lost patience: kill the ranks without looking after them, and end by this signal."""
+    with suppress(NotRunningError):
+        ranks.send_signal(signal.SIGKILL)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)

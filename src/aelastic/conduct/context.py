@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from aelastic.conduct.containment import Mode
-from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
 from aelastic.conduct.run import Run
@@ -360,6 +359,9 @@ class MultiprocessContext(PContext):
         )
 
     def _workload(self, ranks: tuple[RankPlan, ...]) -> Workload:
+        # Not at the top: with cloudpickle and multiprocessing it takes 30 ms, which ranks of a program do without.
+        from aelastic.conduct.functions import ForkserverWorkload, ForkWorkload, SpawnWorkload
+
         function, args = self.entrypoint, {plan.rank: plan.args for plan in ranks}
         if not callable(function):
             raise InvalidArgumentError(f"entrypoint: expected a function, got {function!r}")

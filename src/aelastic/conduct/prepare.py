@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from aelastic.conduct.binding import cpus_by_rank
 from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, plan_streams
 from aelastic.decide.readiness import HealthPlan
@@ -23,7 +22,7 @@ from aelastic.process.watch import UNKNOWN_EXITCODE
 from aelastic.std import Std
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aelastic.conduct.containment import Containment, Mode
     from aelastic.conduct.readiness import Monitor
@@ -132,7 +131,7 @@ async def prepare(
     await off_loop(partial(spec.workload.check, envs))
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
-        cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, spec.nprocs, ranks))
+        cpus = await off_loop(partial(_bind, spec.numa_options, spec.nprocs, ranks))
     filters = _filters(spec, dest)
     needs = {rank: spec.workload.descriptors(rank) for rank in ranks}
     needed = peak(plans, [path for path, _ in filters.values()], needs)
@@ -140,6 +139,12 @@ async def prepare(
     await off_loop(partial(containment.open, envs))
     await _open(streams, plans, filters, spec)
     return Prepared(dest, envs, cpus)
+
+
+def _bind(options: NumaOptions, nprocs: int, ranks: Sequence[int]) -> dict[int, frozenset[int]]:
+    from aelastic.conduct.binding import cpus_by_rank  # 8 ms that few need
+
+    return cpus_by_rank(options, nprocs, ranks)
 
 
 def _inherited(spec: RunSpec) -> dict[str, str]:

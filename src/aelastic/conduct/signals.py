@@ -10,8 +10,10 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from aelastic.errors.base import NotRunningError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
 logger = logging.getLogger("aelastic")
@@ -22,9 +24,10 @@ DEFAULT = "SIGTERM,SIGINT,SIGHUP,SIGQUIT"
 
 @dataclass(slots=True)
 class Received:
-    """The first signal that came, None so far."""
+    """The first signal that came to stop the ranks, None so far, and how many such came."""
 
     signal: signal.Signals | None = None
+    count: int = 0
 
 
 class TakesRequests(Protocol):
@@ -33,9 +36,18 @@ class TakesRequests(Protocol):
     def request_stop(self, death_sig: int | None = None) -> None:
         """Walk the stop ladder, beginning with ``death_sig``."""
 
+    def send_signal(self, sig: int) -> None:
+        """Send ``sig`` to every rank. Raises ``NotRunningError`` before the start."""
+
 
 @contextlib.contextmanager
-def handle_signals(ctx: TakesRequests, signals: Iterable[signal.Signals] | None = None) -> Iterator[Received]:
+def handle_signals(
+    ctx: TakesRequests,
+    signals: Iterable[signal.Signals] | None = None,
+    *,
+    forward: Iterable[signal.Signals] = (),
+    at_the_third: Callable[[int], None] | None = None,
+) -> Iterator[Received]:
     """While this is entered, a signal to the application stops the ranks of ``ctx``: the same signal, then the ladder.
 
     A second one skips the rest of the grace. What handled the signals before does so again afterwards. A signal that
@@ -43,30 +55,42 @@ def handle_signals(ctx: TakesRequests, signals: Iterable[signal.Signals] | None 
 
     Args:
         signals: which; None takes the names in ``TORCHELASTIC_SIGNALS_TO_HANDLE``, torch's variable and default.
+        forward: signals that are sent on to the ranks and stop nothing; ``signals`` come first.
+        at_the_third: called with the number of the third signal and of each one after it, in the signal handler,
+            for an application that would rather leave than wait.
 
     Raises ``ValueError`` outside the main thread, where Python knows no signals. Enter it in a coroutine.
     """
     received = Received()
     loop = asyncio.get_running_loop()
 
-    def stop(number: int) -> None:
-        ctx.request_stop(number if received.signal is None else signal.SIGKILL)
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.count += 1
         received.signal = received.signal or signal.Signals(number)
+        if received.count > 2 and at_the_third is not None:
+            at_the_third(number)
+        loop.call_soon_threadsafe(ctx.request_stop, number if received.count == 1 else signal.SIGKILL)
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop, number)
+    def send_on(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(_send, ctx, number)
 
-    wanted = _named_signals(os.environ.get(VARIABLE, DEFAULT)) if signals is None else list(signals)
-    previous = {one: signal.getsignal(one) for one in wanted}
+    stopping = _named_signals(os.environ.get(VARIABLE, DEFAULT)) if signals is None else list(signals)
+    handlers = {**dict.fromkeys(forward, send_on), **dict.fromkeys(stopping, stop)}
+    previous = {one: signal.getsignal(one) for one in handlers}
     try:
-        for one in wanted:
+        for one, handler in handlers.items():
             if previous[one] is not signal.SIG_IGN:
                 signal.signal(one, handler)
         yield received
     finally:
         for one, before in previous.items():
-            if signal.getsignal(one) is handler:
+            if signal.getsignal(one) is handlers[one]:
                 signal.signal(one, before)
+
+
+def _send(ctx: TakesRequests, number: int) -> None:
+    with contextlib.suppress(NotRunningError):  # there are no ranks yet
+        ctx.send_signal(number)
 
 
 def _named_signals(names: str) -> list[signal.Signals]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aelastic.process.launch import Command, launch, launch_need
 from aelastic.process.program import check_programs
-from aelastic.process.topology import bound_command
 
 if TYPE_CHECKING:
     import asyncio
@@ -105,6 +104,8 @@ class ProgramWorkload:
         """Start the program."""
         argv = (self._program, *self._args[rank])
         if surroundings.cpus is not None:
+            from aelastic.process.topology import bound_command
+
             argv = bound_command(argv, surroundings.cpus)
         command = Command(argv, surroundings.env, surroundings.stdout, surroundings.stderr)
         return await launch(command, on_exit, tools.clock)

@@ -28,6 +28,7 @@ _DISPLAY = "0x03"  # PCI base class of GPUs, with and without a screen
 _NAMES_A_GPU = re.compile(r"\s*(\+?[0-9]|GPU-|MIG-)")  # "", "-1" and "NoDevFiles" hide all, with no need to ask NVML
 _UUID = re.compile("(GPU-.*)")
 _INDEX = re.compile(r"\s*\+?0*([0-9]{1,9})")  # CUDA does not mind what follows the digits
+_DRIVERS_UUID = re.compile(r"^GPU UUID:\s*(\S+)", re.MULTILINE)
 _HOW_TO_HAVE_NO_GPUS = "where ranks use no GPU, set CUDA_VISIBLE_DEVICES to the empty string"
 
 
@@ -46,6 +47,24 @@ def read_topology(visible_devices: str | None, root: str = "/sys") -> Topology:
     if isinstance(gpus, str):
         return Topology(_read_cpus(root), gpus_unknown=gpus)
     return Topology(_read_cpus(root), gpus)
+
+
+def count_gpus(visible_devices: str | None, driver: str = "/proc/driver/nvidia/gpus") -> int:
+    """How many GPUs CUDA shows for this value of ``CUDA_VISIBLE_DEVICES``; None when it is not set.
+
+    Asks NVML, or, where the package nvidia-ml-py is not installed, the list that NVIDIA's ``driver`` keeps. GPUs of
+    other makers are not seen; of MIG instances CUDA shows one. Blocks the thread; raises nothing.
+    """
+    if visible_devices is not None and not _NAMES_A_GPU.match(visible_devices):
+        return 0
+    if (visible_devices or "").startswith("MIG-"):
+        return 1
+    addresses = _nvml_addresses(visible_devices)
+    if isinstance(addresses, list):
+        return len(addresses)
+    about = [_read(f"{driver}/{address}/information") for address in sorted(_entries(driver))]
+    uuids = [match[1] for text in about if (match := _DRIVERS_UUID.search(text))]
+    return len(visible_gpus(visible_devices, uuids))
 
 
 def allowed_cpus() -> frozenset[int]:
@@ -185,7 +204,7 @@ def _entries(directory: str) -> list[str]:
 
 
 def _read(path: str) -> str:
-    """The text in a file of one line; empty when there is none."""
+    """The text in a small file; empty when there is none."""
     try:
         with open(path, "rb") as file:
             return file.read(_LARGEST_FILE).decode("ascii", "replace").strip()

@@ -90,8 +90,9 @@ def _enrol(entry: Entry) -> None:
             os.write(entry.guardian_end, f"+ g{os.getpid()}\n".encode())
         os.close(entry.guardian_end)
     if entry.members_file is not None:
-        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="utf-8") as members:
-            members.write("0")
+        # Bytes: another thread may have been importing the codec for text when we were forked, and its lock stays held.
+        with contextlib.suppress(OSError), open(entry.members_file, "wb", buffering=0) as members:
+            members.write(b"0")
 
 
 def _reset_signals() -> None:
