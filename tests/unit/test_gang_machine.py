@@ -138,9 +138,11 @@ class GangMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever has happened: after a failure, or once it is asked to stop, time alone ends it."""
+        while len(self.started) < self.nprocs and not self.gang.stopping and not self.finishes:
+            self.a_rank_starts()
         if self.gang.first_failure is None and not self.hung:
             self.a_stop_is_asked(None, None)
-        for _ in range(8 if self.hung else 3):
+        for _ in range(3 * (1 + len(self.hung))):
             due = self.gang.next_deadline
             if due is not None:
                 self.look_at(max(self.now, due))
