@@ -12,6 +12,8 @@ import pytest
 import uvloop
 
 from tests.helpers.leaks import Belongings
+from tests.without_pidfds.sitecustomize import PIDFDS
+from tests.without_pidfds.sitecustomize import __file__ as hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +22,13 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
+
+
+def pytest_configure() -> None:
+    """``AELASTIC_TEST_PIDFD=off`` runs the tests, and every Python that they start, as if there were no pidfds."""
+    if not PIDFDS:
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(hook), *inherited]))
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import posix
 import secrets
 import select
 import signal
@@ -32,6 +33,12 @@ _ROOT = Path(__file__).parent.parent.parent
 _NOISE = ("Traceback", "Task was destroyed", "never retrieved", "never awaited", "Exception ignored", "Event loop is")
 
 
+def python_path() -> str:
+    """What makes the tests importable, and whatever is importable here."""
+    ours = [_ROOT / "src", _ROOT, _ROOT / "tests" / "without_pidfds"]
+    return os.pathsep.join(filter(None, [*map(str, ours), os.environ.get("PYTHONPATH")]))
+
+
 def run_on(loop: str, main: Coroutine[Any, Any, None]) -> None:
     """``asyncio.run`` or ``uvloop.run``. For the applications."""
     (uvloop.run if loop == "uvloop" else asyncio.run)(main)
@@ -45,7 +52,7 @@ def new_loop(loop: str) -> asyncio.AbstractEventLoop:
 def has_ended(pid: int, patience: float = 10.0) -> bool:
     """Whether the process ends within ``patience`` seconds; whoever it belongs to may reap it. Blocks the thread."""
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = posix.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
@@ -85,19 +92,31 @@ class Ended:
 
 
 class Application:
-    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays."""
+    """The script ``tests/children/<script>.py`` on ``loop``, running. As a context manager: nothing of it stays.
 
-    def __init__(self, script: str, loop: str, *args: object, options: tuple[str, ...] = ()) -> None:
+    ``options`` are Python's; ``under`` is the command that starts it, if it needs special circumstances.
+    """
+
+    def __init__(
+        self,
+        script: str,
+        loop: str,
+        *args: object,
+        options: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
+        own_session: bool = False,
+    ) -> None:
         self._mark = secrets.token_hex(8)
         self._said = b""
         self._out, write_end = os.pipe()
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
-            [sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
+            [*under, sys.executable, *options, str(CHILDREN / f"{script}.py"), loop, *map(str, args)],
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=self._err,
-            env={**os.environ, _MARK: self._mark, "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"},
+            env={**os.environ, _MARK: self._mark, "PYTHONPATH": python_path()},
+            start_new_session=own_session,
         )
         os.close(write_end)
 
@@ -142,12 +161,24 @@ class Application:
         deadline = time.monotonic() + patience
         while (members := self._members()) and time.monotonic() < deadline:
             time.sleep(0.01)
-        return [_describe(pid) for pid in members]
+        return [describe(pid) for pid in members]
 
     def _members(self) -> list[int]:
-        """Whatever has our mark in its environment; a process that has ended has none."""
-        mark = f"{_MARK}={self._mark}".encode()
-        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+        return marked(_MARK, self._mark)
+
+
+def marked(variable: str, value: str) -> list[int]:
+    """The processes that were started with ``variable`` in their environment; one that has ended has none."""
+    mark = f"{variable}={value}".encode()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark)]
+
+
+def describe(pid: int) -> str:
+    """The process, for a message."""
+    try:
+        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
+    except OSError:
+        return f"{pid} (gone)"
 
 
 def _has(entry: Path, mark: bytes) -> bool:
@@ -155,10 +186,3 @@ def _has(entry: Path, mark: bytes) -> bool:
         return mark in (entry / "environ").read_bytes()
     except OSError:  # it has just ended
         return False
-
-
-def _describe(pid: int) -> str:
-    try:
-        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
-    except OSError:
-        return f"{pid} (gone)"

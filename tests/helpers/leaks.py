@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,21 @@ def _describe(pid: int) -> str:
         return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes()!r} {Path(f'/proc/{pid}/stat').read_text()[:40]}"
     except FileNotFoundError:
         return f"{pid} (gone)"
+
+
+async def left_in_loop(
+    before: Belongings, tasks: set[asyncio.Task[Any]], *others: str, patience: float = 2.0
+) -> list[str]:
+    """For an application: what is still there when its loop has had time to turn, tasks included.
+
+    ``others`` are words that tell what of it is none of ours.
+    """
+    deadline = time.monotonic() + patience
+    known = ("signal handler", *others)  # asyncio.run's
+    while True:
+        left = [one for one in before.left_behind(patience=0) if not any(word in one for word in known)]
+        left += [str(task) for task in asyncio.all_tasks() - tasks]
+        if not left or time.monotonic() > deadline:
+            return left
+        gc.collect()
+        await asyncio.sleep(0)

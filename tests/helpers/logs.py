@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aelastic import LogsDest, LogsSpecs, PContext, RunProcsResult
+from aelastic import LogsDest, LogsSpecs, PContext, RankExited, RunProcsResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +95,19 @@ os.write(1, b"def\\n")
 """
 
 
+FLOOD_BYTES = 50_000_000
+FLOOD = f"""
+import os
+for start in range(0, {FLOOD_BYTES // 100}, 1000):
+    os.write(1, b"".join(b"%099d\\n" % n for n in range(start, start + 1000)))
+"""
+
+
+def flood() -> str:
+    """``FLOOD`` as rank 0 of the run ``w`` is shown on the console."""
+    return "".join(f"[w0]:{n:099d}\n" for n in range(FLOOD_BYTES // 100))
+
+
 class PathsOf(LogsSpecs):
     """A user's own: ``dest`` as it stands."""
 
@@ -146,6 +159,13 @@ def resident_bytes() -> int:
     """The memory of this process."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def exited(ctx: PContext, rank: int = 0) -> None:
+    """Wait for the end of ``rank``, which is not yet that of its output."""
+    async for event in ctx.events():
+        if isinstance(event, RankExited) and event.rank == rank:
+            return
 
 
 async def finish(ctx: PContext) -> RunProcsResult:

@@ -40,10 +40,15 @@ def child(vice: str, *args: str) -> str:
 
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
+    return state_of(pid) not in ("", "Z")
+
+
+def state_of(pid: int) -> str:
+    """The process's state by the letter that ``ps`` shows, empty when it is not there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
-        return False
+        return ""
 
 
 def wait_until_gone(pid: int, patience: float = 5.0) -> bool:

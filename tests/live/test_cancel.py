@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -137,37 +136,6 @@ async def test_cancelling_twice_in_one_turn_of_the_loop_is_one_cancellation(savi
         with pytest.raises(asyncio.CancelledError):
             await waiter
     saving.assert_saved()
-
-
-async def test_cancelling_while_the_block_is_left_kills_at_once(tmp_path: Path) -> None:
-    ctx = await deaf(tmp_path)
-
-    async def supervise() -> None:
-        try:
-            await asyncio.sleep(600)
-        finally:
-            await ctx.close()
-
-    task = await in_task(supervise())
-    for _ in range(2):
-        task.cancel()
-        await asyncio.sleep(0)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert ctx.result is not None
-    assert ctx.result.exitcodes == {0: -9}
-
-
-async def test_cancelling_close_skips_the_rest_of_the_grace(tmp_path: Path) -> None:
-    ctx = await deaf(tmp_path)
-    closing = await in_task(ctx.close())
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-    assert not is_alive(ctx.pids()[0])
-    result = ctx.result
-    await ctx.close()
-    assert await ctx.wait() is result
 
 
 async def test_the_other_waiters_of_a_cancelled_run_get_its_result() -> None:
@@ -335,15 +303,6 @@ class Closing:
         self.aclose = ctx.close
 
 
-async def test_an_anyio_scope_around_close_skips_the_rest_of_the_grace(tmp_path: Path) -> None:
-    ctx = await deaf(tmp_path)
-    with anyio.move_on_after(0.01) as scope:
-        await ctx.close()
-    assert scope.cancelled_caught
-    assert ctx.result is not None
-    assert ctx.result.exitcodes == {0: -9}
-
-
 async def test_the_task_is_as_good_as_new_after_a_scope_was_cancelled() -> None:
     for _ in range(3):
         with anyio.CancelScope() as scope:
@@ -357,54 +316,6 @@ async def test_the_task_is_as_good_as_new_after_a_scope_was_cancelled() -> None:
 
 
 # Starts that are cancelled
-
-
-async def cancelled_start(turns: int, tmp_path: Path, *, from_first_rank: bool) -> bool:
-    """Cancel a start ``turns`` turns of the loop after it began, or after its first rank began; whether it was."""
-    specs = redirected(tmp_path)
-    ranks = range(6)
-    args, envs = dict.fromkeys(ranks, ("600",)), {rank: dict[str, str]() for rank in ranks}
-    ctx = aelastic.SubprocessContext("w", "/bin/sleep", args, envs, specs)
-    starting = asyncio.create_task(ctx.start())
-    if from_first_rank:
-        await asyncio.sleep(0)
-        await anext(ctx.events())
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    starting.cancel()
-    await asyncio.wait({starting})
-    await ctx.close()
-    assert not ctx._run or not [pid for pid in ctx.pids().values() if is_alive(pid)]
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    return starting.cancelled()
-
-
-@pytest.mark.parametrize("from_first_rank", [False, True], ids=["preparing", "launching"])
-async def test_a_start_can_be_cancelled_at_every_await(from_first_rank: bool, tmp_path: Path) -> None:
-    cancelled = [await cancelled_start(turns, tmp_path, from_first_rank=from_first_rank) for turns in range(60)]
-    assert cancelled[0]
-
-
-async def test_a_start_can_be_cancelled_at_any_time(tmp_path: Path) -> None:
-    for milliseconds in range(0, 40, 2):
-        ctx = shell(*[SLEEPING] * 6, logs_specs=redirected(tmp_path))
-        with anyio.move_on_after(milliseconds / 1000):
-            async with ctx:
-                await anyio.sleep(600)
-
-
-async def test_a_start_that_is_cancelled_twice_leaves_nothing(tmp_path: Path) -> None:
-    for turns in range(0, 60, 5):
-        ctx = aelastic.SubprocessContext("w", "/bin/sleep", {0: ("600",), 1: ("600",)}, {0: {}, 1: {}})
-        starting = asyncio.create_task(ctx.start())
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        for _ in range(2):
-            starting.cancel()
-            await asyncio.sleep(0)
-        await asyncio.wait({starting})
-        await ctx.close()
-        assert not ctx._run or not [pid for pid in ctx.pids().values() if is_alive(pid)]
 
 
 async def test_a_cancelled_start_gives_the_ranks_their_grace(
@@ -427,24 +338,3 @@ async def test_a_cancelled_start_gives_the_ranks_their_grace(
     assert starting.cancelled()
     assert len(launched) == 2
     saving.assert_saved()
-
-
-async def short_run(chance: random.Random, tmp_path: Path) -> None:
-    """A run of one or two ranks that ends by itself, or is waited for with a timeout."""
-    scripts = chance.choices(["exit 0", "sleep 0.01", "exit 3", "echo words; sleep 0.02"], k=chance.randint(1, 2))
-    logs_specs = redirected(tmp_path) if chance.random() < 0.5 else None
-    async with shell(*scripts, logs_specs=logs_specs) as ctx:
-        await ctx.wait(chance.choice([None, 0.01]))
-
-
-@pytest.mark.parametrize("seed", range(8))
-async def test_a_storm_of_cancellations_leaves_nothing(seed: int, tmp_path: Path) -> None:
-    chance = random.Random(seed)
-    with contextlib.suppress(ExceptionGroup, TimeoutError):
-        async with asyncio.timeout(chance.random() * 0.1), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(short_run(chance, tmp_path)) for _ in range(20)]
-            while not all(task.done() for task in tasks):
-                chance.choice(tasks).cancel()
-                for _ in range(chance.randint(1, 200)):
-                    await asyncio.sleep(0)
-    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -10,26 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.ranks import wait_until_gone
-from tests.helpers.terminal import Terminal
-
 if TYPE_CHECKING:
     from pathlib import Path
-
-COUNTS_INTERRUPTS = """
-import signal, sys, time, os
-seen = 0
-def count(*_):
-    global seen
-    seen += 1
-    print("interrupt", seen, "of pid", os.getpid(), flush=True)
-signal.signal(signal.SIGINT, count)
-print("ready", os.getpid(), flush=True)
-while {endless} or not seen:
-    time.sleep(0.01)
-time.sleep(0.2)
-print("seen", seen, flush=True)
-"""
 
 
 def aelastic(*args: str, env: dict[str, str] | None = None, timeout: float = 30) -> subprocess.CompletedProcess[str]:
@@ -134,55 +116,6 @@ def test_the_exit_status_is_the_ranks_own(ending: str, status: int) -> None:
 def test_the_last_lines_of_stderr_are_shown_without_an_error_file() -> None:
     failed = aelastic("run", "--redirects", "3", "--no-python", "sh", "-c", "echo the cause >&2; exit 3")
     assert "stderr    : the cause" in failed.stderr
-
-
-def test_one_ctrl_c_is_one_interrupt_for_each_rank_and_grace(script: Path) -> None:
-    script.write_text(COUNTS_INTERRUPTS.format(endless=False))
-    with Terminal("run", "--nproc-per-node", "2", "--tee", "3", str(script)) as terminal:
-        terminal.wait_for(b"ready", count=2)
-        terminal.press_ctrl_c()
-        assert terminal.wait() == 128 + signal.SIGINT
-    assert terminal.output.count(b"seen 1\r\n") == 2
-
-
-def test_a_second_ctrl_c_kills(script: Path) -> None:
-    script.write_text(COUNTS_INTERRUPTS.format(endless=True))
-    with Terminal("run", "--nproc-per-node", "2", "--tee", "3", str(script)) as terminal:
-        terminal.wait_for(b"ready", count=2)
-        terminal.press_ctrl_c()
-        terminal.wait_for(b"interrupt 1", count=2)
-        terminal.press_ctrl_c()
-        assert terminal.wait() == 128 + signal.SIGINT
-    assert b"seen" not in terminal.output
-    pids = [int(line.split()[-1]) for line in terminal.output.splitlines() if b"ready" in line]
-    assert all(wait_until_gone(pid) for pid in pids)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_to_the_command_reaches_the_ranks(script: Path, number: signal.Signals) -> None:
-    script.write_text(
-        "import signal, time\n"
-        f"signal.signal({int(number)}, lambda *_: (print('got it', flush=True), exit(0)))\n"
-        "print('ready', flush=True)\n"
-        "while True: time.sleep(0.05)\n"  # a signal just before a sleep is looked at after it
-    )
-    with Terminal("run", "--tee", "3", str(script)) as terminal:
-        terminal.wait_for(b"ready")
-        terminal.process.send_signal(number)
-        assert terminal.wait() == 128 + number
-    assert b"got it" in terminal.output
-
-
-def test_an_ignored_hangup_stays_ignored(script: Path) -> None:
-    script.write_text("import time, os; print('ready', flush=True); time.sleep(0.3); print('went on')")
-    command = [sys.executable, "-m", "aelastic", "run", "--tee", "3", str(script)]
-    process = subprocess.Popen(["nohup", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    with process:
-        assert process.stdout is not None
-        assert "ready" in process.stdout.readline()
-        process.send_signal(signal.SIGHUP)
-        assert "went on" in process.stdout.read()
-    assert process.returncode == 0
 
 
 def test_a_closed_pipe_does_not_stop_the_ranks(script: Path, tmp_path: Path) -> None:

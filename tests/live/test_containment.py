@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,23 +180,15 @@ async def test_processes_of_the_application_and_of_other_runs_are_left_alone(mod
 
 @needs_cgroups
 async def test_no_control_group_is_left(tmp_path: Path) -> None:
-    parent = own_directory()
-    assert parent is not None
-    before = set(os.listdir(parent))
     async with shell(leaving() + SLEEPING, SLEEPING, logs_specs=redirected(tmp_path), containment="cgroup") as ctx:
         await escaped_from(ctx)
-        assert set(os.listdir(parent)) - before
-    await asyncio.to_thread(_gone, parent, before)
-
-
-def _gone(parent: str, before: set[str]) -> None:
-    """The directories are removed in a thread that nobody waits for."""
-    for _ in range(1000):
-        if not {name for name in set(os.listdir(parent)) - before if name.startswith("aelastic-")}:
-            return
-        os.sched_yield()
-        has_ended(os.getpid(), 0.005)
-    raise AssertionError(set(os.listdir(parent)) - before)
+        await is_member(ctx.pids()[0])
+        parent, own = own_directory(), Path(f"/proc/{ctx.pids()[0]}/cgroup").read_text()
+        assert parent is not None
+        directory = Path(parent, re.search(r"aelastic-\w+", own).group())  # type: ignore[union-attr]
+        assert directory.exists()
+    while directory.exists():  # noqa: ASYNC110 - it is removed in a thread that nobody waits for
+        await asyncio.sleep(0.01)
 
 
 async def test_without_control_groups_the_marker_is_the_strongest(

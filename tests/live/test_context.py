@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import mmap
 import os
 import signal
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +13,7 @@ import pytest
 
 import aelastic
 from aelastic import RankState
-from tests.helpers.apps import has_ended, reaped
+from tests.helpers.apps import reaped
 from tests.helpers.ranks import child, is_alive, line_of, redirected, shell
 
 pytestmark = pytest.mark.asyncio
@@ -256,117 +251,6 @@ async def test_closing_cuts_the_failure_grace() -> None:
     assert ctx.result is not None
     assert ctx.result.exitcodes == {0: -15, 1: 3}
     assert ctx.result.first_failure is not None
-
-
-ENDS_FIRST = "echo $$ > {pid}.tmp; mv {pid}.tmp {pid}; read line < {go}; exit 3"
-ABORTS_AFTER = """
-until [ -f {pid} ]; do :; done; read peer < {pid}
-while read -r pid name state rest < /proc/$peer/stat && [ $state != Z ]; do :; done 2> /dev/null
-kill -ABRT $$
-"""
-
-
-@pytest.mark.parametrize("grace", [0, 600])
-async def test_an_abort_in_consequence_does_not_take_the_blame(grace: float, tmp_path: Path) -> None:
-    for first in (0, 1) * 3:
-        files = {"pid": tmp_path / f"pid{first}", "go": tmp_path / "go"}
-        for file in files.values():
-            file.unlink(missing_ok=True)
-        os.mkfifo(files["go"])
-        scripts = [ENDS_FIRST.format_map(files), ABORTS_AFTER.format_map(files)]
-        async with shell(*(scripts if first == 0 else reversed(scripts)), failure_grace=grace) as ctx:
-            await asyncio.to_thread(files["go"].write_text, "now\n")
-            result = await result_of(ctx)
-        assert result.first_failure is not None
-        assert (result.first_failure.local_rank, result.first_failure.exitcode) == (first, 3)
-        assert result.exitcodes[1 - first] in ((-signal.SIGABRT,) if grace else (-signal.SIGABRT, -signal.SIGTERM))
-
-
-@pytest.mark.parametrize("busy", ["blocked", "computing"])
-async def test_the_first_to_fail_is_blamed_however_busy_the_loop_is(busy: str) -> None:
-    kill_in_order = block if busy == "blocked" else compute
-    wrong = []
-    for first in (0, 1) * 25:
-        async with shell(SLEEPING, SLEEPING) as ctx:
-            kill_in_order(ctx.pids()[first], ctx.pids()[1 - first])
-            result = await result_of(ctx)
-        assert result.first_failure is not None
-        wrong += [first] if result.first_failure.local_rank != first else []
-    assert wrong == []
-
-
-def block(first: int, second: int) -> None:
-    """Hold the loop, not the interpreter, while ``first`` and then ``second`` die."""
-    for pid in (first, second):
-        os.kill(pid, signal.SIGKILL)
-        assert has_ended(pid)
-        time.sleep(0.005)
-
-
-KILLER = """
-for pid in $1 $2; do
-    kill -9 $pid
-    while read -r pid name state rest < /proc/$pid/stat && [ $state != Z ]; do :; done 2> /dev/null
-    sleep 0.005
-done
-printf x 1<> $3
-"""
-
-
-def compute(first: int, second: int) -> None:
-    """Hold the interpreter while ``first`` and then ``second`` die: no other thread gets a turn."""
-    before = sys.getswitchinterval()
-    with tempfile.NamedTemporaryFile() as file:
-        file.truncate(1)
-        with mmap.mmap(file.fileno(), 1) as done:
-            command = ["/bin/sh", "-c", KILLER, "sh", str(first), str(second), file.name]
-            with subprocess.Popen(command):
-                sys.setswitchinterval(60.0)
-                while done[0] == 0:
-                    pass
-                sys.setswitchinterval(before)
-
-
-async def test_a_rank_that_failed_before_we_signalled_it_is_no_collateral() -> None:
-    async with shell(SLEEPING, SLEEPING) as ctx:
-        block(ctx.pids()[1], ctx.pids()[0])
-        result = await result_of(ctx)
-    assert result.first_failure is not None
-    assert result.first_failure.local_rank == 1
-    assert not result.failures[0].collateral
-
-
-# Error files
-
-
-def wait_until_stopped(pid: int) -> None:
-    """Until SIGSTOP has reached the process."""
-    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
-
-
-def _poison(path: Path, kind: str) -> None:
-    if kind == "directory":
-        path.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "huge":
-        with path.open("wb") as file:
-            file.truncate(200 * 1024 * 1024)
-    else:
-        path.write_bytes({"empty": b"", "truncated": b'{"message": {"mess', "binary": bytes(range(256))}[kind])
-
-
-@pytest.mark.parametrize("kind", ["directory", "fifo", "huge", "empty", "truncated", "binary"])
-async def test_a_poisoned_error_file_is_a_field_of_the_failure(kind: str, tmp_path: Path) -> None:
-    async with shell("kill -STOP $$; exit 3", SLEEPING, logs_specs=redirected(tmp_path)) as ctx:
-        _poison(Path(ctx.error_files[0]), kind)
-        await asyncio.to_thread(wait_until_stopped, ctx.pids()[0])
-        ctx.send_signal(signal.SIGCONT, rank=0)
-        result = await result_of(ctx)
-    failure = result.failures[0]
-    assert failure.exitcode == 3
-    assert "its error file could not be used" in failure.reason
-    assert result.failures[1].collateral
 
 
 async def test_what_release_raises_does_not_cost_the_result(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import aelastic
 from tests.helpers.apps import LOOPS, Application, new_loop
-from tests.helpers.ranks import child, is_alive, line_of, redirected, shell
+from tests.helpers.ranks import child, is_alive, shell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,17 +49,6 @@ async def test_a_dropped_context_warns_and_stops_its_ranks() -> None:
         drop(contexts)
     await others_done()
     assert not [pid for pid in pids.values() if is_alive(pid)]
-
-
-@asynchronous
-async def test_a_dropped_context_gives_the_grace(tmp_path: Path) -> None:
-    file = tmp_path / "checkpoint"
-    contexts = [await shell(child("exits_slowly", "0.1", str(file)), logs_specs=redirected(tmp_path))]
-    await line_of(contexts[0], "ready")
-    with pytest.warns(ResourceWarning):
-        drop(contexts)
-    await others_done()
-    assert file.read_text() == "complete"
 
 
 @each_loop

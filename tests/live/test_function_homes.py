@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
-
-import aelastic
-from tests.helpers import functions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,29 +68,6 @@ def test_a_script_without_a_main_guard_is_told_what_to_do(tmp_path: Path) -> Non
     (tmp_path / "script.py").write_text(UNGUARDED.replace("METHOD", "spawn"))
     done = python("script.py", cwd=tmp_path)
     assert "if __name__ == '__main__'" in done.stderr
-
-
-@pytest.mark.filterwarnings("ignore:start_method='fork'")
-@pytest.mark.parametrize("method", METHODS)
-def test_a_loop_in_another_thread(method: str) -> None:
-    results: list[dict[int, object]] = []
-
-    async def main() -> None:
-        async with aelastic.start_processes(
-            "f",
-            functions.echo,
-            {0: ("a",), 1: ("b",)},
-            {0: {}, 1: {}},
-            start_method=method,  # type: ignore[call-overload]
-        ) as ctx:
-            result = await ctx.wait()
-            assert result is not None
-            results.append(result.return_values)
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),), name="aelastic-test")
-    thread.start()
-    thread.join(60)
-    assert results == [{0: "a", 1: "b"}]
 
 
 def test_a_notebook(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 import aelastic
 from aelastic.logs.pipe import open_ends
 from tests.helpers import functions
-from tests.helpers.ranks import is_alive, line_of, redirected, wait_until_gone
+from tests.helpers.ranks import is_alive, line_of, redirected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,12 +120,6 @@ async def test_lambdas_and_closures(method: StartMethod) -> None:
     assert result.return_values == {0: 11, 1: 12}
 
 
-@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
-async def test_what_cannot_be_pickled_is_named_before_any_start(start_method: StartMethod) -> None:
-    with pytest.raises(aelastic.InvalidArgumentError, match=r"args\[1\]\[0\] cannot be pickled: never to be pickled"):
-        await ranks(functions.echo, (1,), (functions.Unpicklable(),), method=start_method)
-
-
 async def test_arguments_must_be_a_tuple() -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match=r"args\[0\]"):
         aelastic.start_processes("f", functions.echo, {0: "text"}, {0: {}})
@@ -137,13 +133,6 @@ async def test_an_unknown_start_method_is_refused() -> None:
 # How a rank may end
 
 
-@pytest.mark.parametrize("code", [0, None])
-async def test_a_clean_exit_is_none(method: StartMethod, code: int | None) -> None:
-    result = await run(functions.act, ("exits", code), method=method)
-    assert not result.is_failed()
-    assert result.return_values == {0: None}
-
-
 async def test_exit_codes_and_texts(method: StartMethod, tmp_path: Path) -> None:
     specs = redirected(tmp_path)
     acts = [("exits", 3), ("exits", "the text"), ("is killed", signal.SIGSEGV)]
@@ -151,36 +140,6 @@ async def test_exit_codes_and_texts(method: StartMethod, tmp_path: Path) -> None
     assert result.exitcodes == {0: 3, 1: 1, 2: -signal.SIGSEGV}
     assert "the text" in result.failures[1].stderr_tail
     assert not any(failure.collateral for failure in result.failures.values())
-
-
-async def test_exit_0_without_a_value_is_a_failure(method: StartMethod) -> None:
-    async with asyncio.timeout(30):
-        result = await run(functions.act, ("os._exit", 0), ("hangs",), method=method)
-    assert result.exitcodes[0] == 0
-    assert result.failures[0].reason == "ended without delivering its value"
-    assert result.first_failure is result.failures[0]
-    assert result.failures[1].collateral
-
-
-async def test_an_unpicklable_value_is_a_failure_with_its_traceback(method: StartMethod) -> None:
-    result = await run(functions.unpicklable, (), method=method)
-    failure = result.failures[0]
-    assert failure.reason == "exited with code 1: TypeError: never to be pickled"
-    assert isinstance(failure.message, dict)
-    assert "__reduce__" in failure.message["extraInfo"]["py_callstack"]
-
-
-async def test_a_value_that_does_not_load_fails_its_rank_alone(method: StartMethod) -> None:
-    result = await run(functions.loads_badly, (), method=method)
-    assert result.failures[0].reason == "its value could not be unpickled: RuntimeError('not with me')"
-    assert "fail_to_load" in str(result.failures[0].message)
-
-
-async def test_a_value_is_kept_beside_a_later_death(method: StartMethod) -> None:
-    result = await run(functions.value_then_death, (), method=method)
-    assert result.exitcodes == {0: -signal.SIGKILL}
-    assert result.return_values == {0: "kept"}
-    assert result.is_failed()
 
 
 async def test_exceptions_are_told_with_notes_and_causes(method: StartMethod) -> None:
@@ -205,17 +164,6 @@ async def test_every_failing_rank_is_reported(method: StartMethod) -> None:
 async def test_record_on_the_function_itself_does_no_harm() -> None:
     result = await run(functions.recorded_itself, ())
     assert result.failures[0].reason == "exited with code 1: OSError: told twice"
-
-
-async def test_a_daemon_that_holds_the_pipes_does_not_hold_up_the_value(method: StartMethod) -> None:
-    async with asyncio.timeout(30):
-        result = await run(functions.leaves_a_holder, (), method=method, drain_timeout=0.2, containment="group")
-    assert not result.is_failed()
-    holder = result.return_values[0]
-    try:
-        assert is_alive(holder)
-    finally:
-        os.kill(holder, signal.SIGKILL)
 
 
 async def test_a_rank_that_ends_before_it_has_received_everything(tmp_path: Path, monkeypatch: Any) -> None:
@@ -273,11 +221,6 @@ async def test_every_rank_is_its_own_session(method: StartMethod) -> None:
     assert all(pid == sid for pid, sid in result.return_values.values())
 
 
-async def test_the_family_is_swept(method: StartMethod) -> None:
-    result = await run(functions.starts_a_family, (), method=method)
-    assert wait_until_gone(result.return_values[0])
-
-
 async def test_the_first_failure_stops_the_others(method: StartMethod) -> None:
     result = await run(functions.act, ("hangs",), ("raises", "cause"), method=method)
     assert result.first_failure is result.failures[1]
@@ -296,22 +239,6 @@ async def test_closing_right_after_the_start(method: StartMethod) -> None:
     async with ranks(functions.sleeps, (), (), method=method) as ctx:
         await ctx.close()
     assert not any(is_alive(pid) for pid in ctx.pids().values())
-
-
-@pytest.mark.parametrize("turns", [0, 1, 3, 8, 20, 60])
-async def test_cancelling_the_start(method: StartMethod, turns: int) -> None:
-    starting = ranks(functions.sleeps, (), (), (), method=method)
-    task = asyncio.ensure_future(_enter(starting))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def _enter(starting: Starting[aelastic.MultiprocessContext]) -> None:
-    async with starting as ctx:
-        await ctx.wait()
 
 
 async def test_no_rank_holds_another_ranks_pipe(method: StartMethod, tmp_path: Path) -> None:
@@ -372,3 +299,34 @@ async def test_fork_warns_of_threads() -> None:
     finally:
         done.set()
         thread.join()
+
+
+# What a rank costs
+
+HEAVY = {"asyncio", "anyio", "aiofiles", "dataclasses", "inspect", "multiprocessing", "subprocess", "json", "logging"}
+
+
+async def test_the_bootstrap_imports_little() -> None:
+    code = "import sys, aelastic.worker.bootstrap, aelastic.errors.handler; print(*sys.modules)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    loaded = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+NO_IMPORTS = """
+import asyncio, os, sys
+import aelastic
+
+async def main():
+    async with aelastic.start_processes("f", os.getpid, {0: (), 1: ()}, {0: {}, 1: {}}, start_method="fork") as ctx:
+        await ctx.wait()
+    print("encodings.ascii" in sys.modules)
+
+asyncio.run(main())
+"""
+
+
+async def test_helper_threads_import_no_codec() -> None:
+    """A fork in that moment would find the lock of the import taken for ever."""
+    done = subprocess.run([sys.executable, "-c", NO_IMPORTS], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

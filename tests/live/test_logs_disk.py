@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -79,72 +76,3 @@ async def test_a_disk_that_does_not_answer_does_not_hold_up_who_is_in_a_hurry(
         while os.read(reader, 1_000_000):
             pass
         os.close(reader)
-
-
-APPLICATION = """
-import asyncio, json, logging, os, pathlib, sys
-import aelastic
-
-RANK = '''
-import os
-for n in range(2000):
-    os.write(1, b"%099d\\\\n" % n)
-open(os.environ["GO"]).read()
-os.write(1, b"after room was made\\\\n")
-'''
-
-async def main(disk, go):
-    logging.basicConfig(format="%(message)s")
-    filler = pathlib.Path(disk, "filler")
-    filler.write_bytes(bytes(20_000))
-    specs = aelastic.DefaultLogsSpecs(disk, tee=aelastic.Std.OUT, redirects=aelastic.Std.ALL)
-    async with aelastic.start_processes(
-        "w", sys.executable, args={0: ("-c", RANK)}, envs={0: {"GO": go}}, logs_specs=specs
-    ) as ctx:
-        async for line in ctx.logs(stream=aelastic.Std.OUT):
-            if line.text == f"{1999:099d}":
-                break
-        filler.unlink()
-        pathlib.Path(go).write_text("go")
-        result = await ctx.wait()
-    with open(result.stdouts[0], "rb") as log:
-        data = log.read()
-    print(json.dumps([result.is_failed(), result.lost_log_bytes, data.decode()]), file=sys.stderr)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-MOUNT = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -c "$3" "$1" "$4"'
-
-
-def private_mounts_work(tmp_path: Path) -> bool:
-    probe = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {tmp_path}"]
-    try:
-        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-async def test_a_disk_that_fills_up_and_is_emptied_again(tmp_path: Path) -> None:
-    if not private_mounts_work(tmp_path):
-        pytest.skip("needs the right to mount a tmpfs in a mount namespace of its own")
-    (tmp_path / "disk").mkdir()
-    os.mkfifo(tmp_path / "go")
-    command = ["unshare", "--mount", "sh", "-c", MOUNT, "sh"]
-    ended = subprocess.run(
-        [*command, str(tmp_path / "disk"), sys.executable, APPLICATION, str(tmp_path / "go")],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert ended.stdout.splitlines() == [*(f"[w0]:{n:099d}" for n in range(2000)), "[w0]:after room was made"]
-    said, report = ended.stderr.splitlines()
-    assert "No space left on device" in said
-    failed, lost, log = json.loads(report)
-    assert not failed
-    (count,) = lost.values()
-    assert count == 2000 * 100 + len("after room was made\n") - len(log)
-    assert 20_000 < count < 200_000
-    assert log.startswith("".join(f"{n:099d}\n" for n in range(300)))
-    assert log.endswith("after room was made\n")

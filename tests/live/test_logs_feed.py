@@ -11,7 +11,7 @@ import pytest
 
 import aelastic
 from aelastic import LogLine, Std
-from tests.helpers.logs import Heartbeat, finish, resident_bytes
+from tests.helpers.logs import finish
 from tests.helpers.ranks import line_of, python, redirected, shell
 
 if TYPE_CHECKING:
@@ -81,17 +81,6 @@ async def test_a_consumer_that_lags_loses_the_oldest_and_knows_how_many(tmp_path
         assert last == [str(n) for n in range(30_000)]
         assert slow.dropped == 29_900
         assert await texts(slow) == last[-100:]
-
-
-async def test_consumers_that_never_consume_hold_nobody_up(tmp_path: Path) -> None:
-    before = resident_bytes()
-    with Heartbeat() as heart:
-        async with shell("yes | head -c 4000000", logs_specs=redirected(tmp_path)) as ctx:
-            idle = [ctx.logs() for _ in range(5)]
-            await finish(ctx)
-    assert heart.longest < 2
-    assert {one.dropped for one in idle} == {2_000_000 - 10_000}
-    assert resident_bytes() - before < 30_000_000
 
 
 async def test_a_consumer_that_left_is_forgotten(tmp_path: Path, go: Path) -> None:

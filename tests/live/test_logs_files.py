@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
 import random
 import re
-import signal
-import sys
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aelastic import DefaultLogsSpecs, LogsDest, Std, SubprocessContext, start_processes
+from aelastic import DefaultLogsSpecs, LogsDest, Std
 from aelastic.logs.pipe import Pipe
-from tests.helpers.logs import Heartbeat, PathsOf, console_in, finish, resident_bytes
+from tests.helpers.logs import Heartbeat, PathsOf, console_in, finish
 from tests.helpers.ranks import line_of, python, redirected, shell
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aelastic.conduct.context import Starting
 pytestmark = pytest.mark.asyncio
 
 MIB = 1 << 20
@@ -58,109 +48,6 @@ async def test_any_bytes_arrive_as_they_are(tmp_path: Path) -> None:
         assert hashlib.sha256(Path(written).read_bytes()).digest() == hashlib.sha256(noise(rank, size)).digest()
         assert Path(empty).read_bytes() == b""
     assert result.lost_log_bytes == {}
-
-
-DEATHS = {"sigkill": "os.kill(os.getpid(), 9)", "os._exit": "os._exit(3)", "abort": "os.abort()"}
-
-
-@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS.keys())
-async def test_what_was_written_before_a_sudden_death_is_kept(tmp_path: Path, death: str) -> None:
-    script = f"""
-import os, resource
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-os.write(1, b"".join(b"%d\\n" % n for n in range(200_000)) + b"half a li")
-os.write(2, b"last words\\n")
-{death}
-"""
-    with console_in(tmp_path / "console"):
-        async with python(script, logs_specs=redirected(tmp_path / "logs", tee=Std.OUT)) as ctx:
-            result = await finish(ctx)
-    lines = [*map(str, range(200_000)), "half a li"]
-    assert Path(result.stdouts[0]).read_text() == "\n".join(lines)
-    assert (tmp_path / "console").read_text() == "\n".join("[w0]:" + line for line in lines)
-    assert result.failures[0].stderr_tail == "last words"
-    assert result.failures[0].exitcode != 0
-
-
-async def test_a_line_of_ten_megabytes_passes_through_in_bounded_memory(tmp_path: Path) -> None:
-    script = """
-import os
-os.write(1, b"short\\n")
-for _ in range(100):
-    os.write(1, b"x" * 100_000)
-os.write(1, b"\\nafter\\n")
-"""
-    before = resident_bytes()
-    with console_in(tmp_path / "console"):
-        async with python(script, logs_specs=redirected(tmp_path / "logs", tee=Std.OUT)) as ctx:
-            longest = max([len(line.text) async for line in ctx.logs()])
-            result = await finish(ctx)
-    long_line = "x" * 10_000_000
-    assert Path(result.stdouts[0]).read_text() == f"short\n{long_line}\nafter\n"
-    assert (tmp_path / "console").read_text() == f"[w0]:short\n[w0]:{long_line}\n[w0]:after\n"
-    assert longest < 256 * 1024
-    assert resident_bytes() - before < 60 * MIB  # most of it is this test's
-
-
-DAEMON = """
-import fcntl, os, sys, time
-ready, tell = os.pipe()
-alive, held = os.pipe()  # ends with the rank
-if os.fork() == 0:
-    os.setsid()
-    os.close(held)
-    with open(sys.argv[1], "w") as file:
-        file.write(str(os.getpid()))
-    os.write(tell, b".")
-    {daemon}
-    os._exit(0)
-os.read(ready, 1)
-{rank}
-"""
-
-
-@contextmanager
-def daemon_of(tmp_path: Path, *, daemon: str, rank: str, **options: Any) -> Iterator[Starting[SubprocessContext]]:
-    """A rank whose child has left its process group and goes on when the rank is gone."""
-    script, pid_file = DAEMON.format(daemon=daemon, rank=rank), tmp_path / "pid"
-    options |= {"logs_specs": redirected(tmp_path / "logs"), "containment": "group"}
-    try:
-        yield start_processes("w", sys.executable, {0: ("-c", script, str(pid_file))}, {0: {}}, **options)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid_file.read_text()), signal.SIGKILL)
-
-
-async def test_output_of_a_daemon_after_the_exit_of_its_rank_is_kept_within_the_drain_timeout(tmp_path: Path) -> None:
-    daemon = "os.read(alive, 1); os.write(1, b'daemon\\n')"
-    with daemon_of(tmp_path, daemon=daemon, rank="os.write(1, b'rank\\n')", drain_timeout=30) as starting:
-        async with starting as ctx:
-            result = await finish(ctx)
-    assert Path(result.stdouts[0]).read_text() == "rank\ndaemon\n"
-    assert not result.is_failed()
-
-
-async def test_a_daemon_that_holds_the_pipes_for_ever_does_not_hold_the_run(tmp_path: Path) -> None:
-    rank = "fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20); os.write(1, b'x' * (1 << 20))"
-    with daemon_of(tmp_path, daemon="time.sleep(600)", rank=rank, drain_timeout=0.2) as starting:
-        async with starting as ctx:
-            result = await finish(ctx)
-    assert Path(result.stdouts[0]).stat().st_size == MIB
-
-
-async def test_a_daemon_that_holds_one_pipe_for_ever_does_not_hold_the_run(tmp_path: Path) -> None:
-    with daemon_of(tmp_path, daemon="os.close(1); time.sleep(600)", rank="pass", drain_timeout=0.2) as starting:
-        async with starting as ctx:
-            result = await finish(ctx)
-    assert not result.is_failed()
-
-
-async def test_a_daemon_that_floods_the_pipe_does_not_hold_the_run(tmp_path: Path) -> None:
-    daemon = "while True: os.write(1, b'y\\n' * 100)"
-    with daemon_of(tmp_path, daemon=daemon, rank="pass", drain_timeout=0.1) as starting:
-        async with starting as ctx:
-            result = await finish(ctx)
-    assert Path(result.stdouts[0]).stat().st_size > 0
 
 
 async def test_a_rank_that_closes_its_streams_costs_nothing(tmp_path: Path) -> None:
@@ -212,16 +99,6 @@ async def test_without_a_log_directory_there_are_no_files(tmp_path: Path) -> Non
         result = await finish(ctx)
     assert (result.stdouts, result.stderrs) == ({0: ""}, {0: ""})
     assert result.failures[0].error_file == "<N/A>"
-
-
-async def test_sixteen_ranks_need_no_thread_each(tmp_path: Path) -> None:
-    """One per console, four for the files; and asyncio's own waiting threads on Python 3.11."""
-    with console_in(tmp_path / "console"):
-        async with shell(*["sleep 60"] * 16, logs_specs=redirected(tmp_path / "logs", tee=Std.ALL)) as ctx:
-            names = [thread.name for thread in threading.enumerate()]
-            await ctx.close()
-    ours = [name for name in names if name.startswith("aelastic") and "wait" not in name]
-    assert len(ours) <= 6, ours
 
 
 async def test_the_loop_turns_while_ranks_flood_their_files(tmp_path: Path) -> None:

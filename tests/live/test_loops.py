@@ -7,16 +7,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aelastic
 from tests.helpers.apps import LOOPS, Application, new_loop, run_on
-from tests.helpers.ranks import child, is_alive, redirected, shell
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.helpers.ranks import child, is_alive, shell
 
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 
@@ -91,23 +87,6 @@ def test_ctrl_c_twice_kills_at_once(loop: str, tmp_path: Path) -> None:
 # Threads
 
 
-def in_thread(work: Callable[[], Any]) -> None:
-    """Run ``work`` in a thread of its own, to its end; its error is ours."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - it is raised below
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-
-
 async def some_runs(count: int = 3) -> None:
     """Runs that succeed, fail, and are closed."""
     for _ in range(count):
@@ -122,11 +101,6 @@ async def some_runs(count: int = 3) -> None:
         async with shell(SLEEPING) as ctx:
             pid = ctx.pids()[0]
         assert not is_alive(pid)
-
-
-@each_loop
-def test_a_loop_in_another_thread(loop: str) -> None:
-    in_thread(lambda: run_on(loop, some_runs()))
 
 
 @pytest.mark.parametrize("loops", [("asyncio", "asyncio"), ("uvloop", "uvloop"), ("asyncio", "uvloop")])
@@ -198,22 +172,6 @@ def test_a_loop_in_debug_mode(loop: str) -> None:
 
 
 # What is the application's
-
-
-def handlers() -> dict[int, Any]:
-    """Every signal handler."""
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
-
-
-@pytest.mark.asyncio
-async def test_signal_handlers_are_never_touched(tmp_path: Path) -> None:
-    before, wakeup = handlers(), signal.set_wakeup_fd(-1)
-    signal.set_wakeup_fd(wakeup)
-    async with shell(READY, logs_specs=redirected(tmp_path)) as ctx:
-        assert handlers() == before
-        assert await ctx.wait(0) is None
-    assert handlers() == before
-    assert signal.set_wakeup_fd(wakeup) == wakeup
 
 
 @pytest.mark.parametrize("how", ["quietly", "exit handlers", "drop", "close"])

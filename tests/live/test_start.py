@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import aelastic
-from tests.helpers.apps import LOOPS, Application
 from tests.helpers.ranks import child, is_alive, line_of, redirected, shell
 
 asynchronous = pytest.mark.asyncio
@@ -106,27 +105,6 @@ async def test_a_script_whose_interpreter_is_missing_is_an_error_of_its_rank(tmp
     await start_failing(FileNotFoundError, "rank 0", sleepers(2, path))
 
 
-@asynchronous
-@pytest.mark.parametrize("log", [True, False], ids=["captured", "console"])
-async def test_arguments_too_long_for_the_kernel_stop_the_ranks_before(log: bool, tmp_path: Path) -> None:
-    args = {rank: ("6" * 200_000 if rank == 5 else "600",) for rank in range(8)}
-    ctx = sleepers(8, args=args, envs={rank: {} for rank in range(8)}, logs_specs=redirected(tmp_path) if log else None)
-    error = await start_failing(OSError, "rank 5", ctx)
-    assert isinstance(error, OSError)
-    assert error.errno == errno.E2BIG
-    assert set(ctx.pids()) == {0, 1, 2, 3, 4}
-
-
-@asynchronous
-async def test_a_log_file_that_cannot_be_opened_starts_nothing(tmp_path: Path) -> None:
-    missing = str(tmp_path / "missing" / "file")
-    ctx = sleepers(4, logs_specs=OwnSpecs(tmp_path, stderrs={2: missing}))
-    error = await start_failing(FileNotFoundError, "rank 2", ctx)
-    assert isinstance(error, OSError)
-    assert error.filename == missing
-    assert ctx.pids() == {}
-
-
 class RaisingSpecs(aelastic.DefaultLogsSpecs):
     """A user's own with a bug."""
 
@@ -196,20 +174,6 @@ async def test_an_impossible_environment_from_reify_starts_nothing(tmp_path: Pat
 def test_an_impossible_death_signal_is_refused_at_once(death_sig: Any) -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match="death_sig"):
         shell("true", death_sig=death_sig)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_too_few_descriptors_leave_nothing_behind(loop: str, tmp_path: Path) -> None:
-    with Application("app_few_descriptors", loop, tmp_path) as app:
-        ended = app.ended()
-        assert ended.err == ""
-        assert ended.code == 0
-        report = json.loads(ended.out)
-        assert report["left behind"] == []
-        assert report["started"] > 0
-        assert report["refused"] > 0
-        assert all("Too many open files" in refusal and "rank" in refusal for refusal in report["refusals"])
-        assert app.survivors() == []
 
 
 @asynchronous

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aelastic
-from aelastic import RankState
-from aelastic.process.family import Family
-from tests.helpers.apps import reaped
-from tests.helpers.ranks import child, is_alive, line_of, redirected, shell
+from tests.helpers.ranks import is_alive, line_of, redirected, shell
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.asyncio
 
@@ -150,27 +148,6 @@ async def test_closing_with_more_grace_does_not_prolong_it(tmp_path: Path) -> No
     assert codes(ctx) == {0: -9}
 
 
-async def test_the_grace_of_one_is_not_eaten_by_a_deaf_peer(tmp_path: Path) -> None:
-    files = [tmp_path / "a", tmp_path / "b"]
-    scripts = [DEAF, *(child("exits_slowly", "0.3", str(file)) for file in files), SLEEPING]
-    async with shell(*scripts, logs_specs=redirected(tmp_path / "logs"), shutdown_timeout=1.5) as ctx:
-        for rank in range(3):
-            await line_of(ctx, "ready", rank)
-    assert codes(ctx) == {0: -9, 1: 0, 2: 0, 3: -15}
-    assert [file.read_text() for file in files] == ["complete"] * 2
-
-
-async def test_a_failing_peer_leaves_the_others_their_grace(tmp_path: Path) -> None:
-    file = tmp_path / "checkpoint"
-    scripts = [child("exits_slowly", "0.3", str(file)), SLEEPING]
-    async with shell(*scripts, logs_specs=redirected(tmp_path / "logs")) as ctx:
-        await line_of(ctx, "ready")
-        ctx.send_signal(signal.SIGKILL, rank=1)
-        await ctx.wait()
-    assert codes(ctx) == {0: 0, 1: -9}
-    assert file.read_text() == "complete"
-
-
 async def test_closing_while_another_task_starts() -> None:
     ranks = range(64)
     ctx = aelastic.SubprocessContext("w", "/bin/sleep", dict.fromkeys(ranks, ("600",)), {rank: {} for rank in ranks})
@@ -250,60 +227,3 @@ async def test_a_stop_requested_before_the_start_makes_it_refuse() -> None:
     ctx.request_stop()
     with pytest.raises(aelastic.NotRunningError, match="before it was started"):
         await ctx.start()
-
-
-# What even SIGKILL does not end
-
-
-@pytest.fixture
-def unkillable(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The process groups that no signal of ours reaches, as if they were in an uninterruptible sleep."""
-    groups: set[int] = set()
-    real = Family.signal
-    monkeypatch.setattr(Family, "signal", lambda self, sig: None if self.pgid in groups else real(self, sig))
-    return groups
-
-
-async def test_what_does_not_even_end_by_sigkill_is_given_up(
-    unkillable: set[int], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    specs = redirected(tmp_path)
-    ctx = await shell(SLEEPING, f"echo ready; {SLEEPING}", logs_specs=specs, shutdown_timeout=0.1, containment="group")
-    await line_of(ctx, "ready")
-    unkillable.add(stuck := ctx.pids()[1])
-    try:
-        with caplog.at_level(logging.ERROR, "aelastic"):
-            await ctx.close()
-            await ctx.close()
-        assert is_alive(stuck)
-        assert ctx.result is not None
-        assert ctx.result.abandoned == {1: stuck}
-        assert ctx.result.exitcodes == {0: -15}
-        assert ctx.result.failures[1].reason == "did not end even after SIGKILL"
-        assert ctx.result.first_failure is None
-        assert ctx.snapshot()[1].state is RankState.ABANDONED
-        assert Path(ctx.stdouts[1]).read_text() == "ready\n"
-        assert caplog.text.count(f"pid {stuck}") == 1
-    finally:
-        await end_and_reap(stuck)
-
-
-async def test_a_failure_is_reported_although_a_peer_cannot_be_stopped(unkillable: set[int]) -> None:
-    async with shell(SLEEPING, SLEEPING, shutdown_timeout=0.1, containment="group") as ctx:
-        unkillable.add(stuck := ctx.pids()[1])
-        os.kill(ctx.pids()[0], signal.SIGKILL)
-        result = await ctx.wait()
-        try:
-            assert result is not None
-            assert result.first_failure is not None
-            assert result.first_failure.local_rank == 0
-            assert result.abandoned == {1: stuck}
-        finally:
-            await end_and_reap(stuck)
-
-
-async def end_and_reap(pid: int) -> None:
-    """End what was given up; the loop, which still watches it, reaps it."""
-    os.kill(pid, signal.SIGKILL)
-    assert await reaped(pid)
-    await asyncio.sleep(0.1)  # Python 3.11 reaps in a thread: its loop hears of it later, and closes the transport

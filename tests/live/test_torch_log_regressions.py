@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,10 @@ import pytest
 import aelastic
 from aelastic import Std
 from aelastic.logs.tail import TailLog
-from tests.helpers.logs import HALF_A_LINE, Text, console_in, finish
-from tests.helpers.ranks import python, redirected, shell
+from tests.helpers.logs import Text, finish
+from tests.helpers.ranks import redirected, shell
 
 pytestmark = pytest.mark.asyncio
-
-
-async def test_t09_a_line_written_in_halves_gets_one_prefix(tmp_path: Path) -> None:
-    """torch shows what it has read of a line as if it were one, and puts the prefix in front of the rest again."""
-    with console_in(tmp_path / "console"):
-        async with python(HALF_A_LINE, logs_specs=redirected(tmp_path / "logs", tee=Std.OUT)) as ctx:
-            await finish(ctx)
-    assert (tmp_path / "console").read_text() == "[w0]:abcdef\n"
 
 
 async def test_t09_the_same_for_a_followed_file(tmp_path: Path) -> None:
@@ -35,16 +26,6 @@ async def test_t09_the_same_for_a_followed_file(tmp_path: Path) -> None:
         with (tmp_path / "log").open("a") as log:
             log.write("def\n")
     assert dst.getvalue() == "[w0]:first\n[w0]:abcdef\n"
-
-
-async def test_t10_the_number_of_threads_does_not_grow_with_the_ranks(tmp_path: Path) -> None:
-    """torch starts a thread per teed stream, which looks at its file ten times a second."""
-    counts = []
-    for ranks in (2, 16):
-        with console_in(tmp_path / "console"):
-            async with shell(*["sleep 60"] * ranks, logs_specs=redirected(tmp_path / "logs", tee=Std.ALL)):
-                counts.append(len([one for one in threading.enumerate() if one.name.startswith("aelastic")]))
-    assert counts[1] <= counts[0] + 3  # the files have up to four between them
 
 
 async def test_t11_a_filter_left_out_shows_every_line(tmp_path: Path) -> None:

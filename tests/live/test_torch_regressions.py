@@ -17,7 +17,7 @@ import pytest
 import aelastic
 from aelastic.conduct.context import PContext
 from aelastic.conduct.run import Run
-from tests.helpers.ranks import is_alive, line_of, redirected, shell, wait_until_gone
+from tests.helpers.ranks import is_alive, line_of, redirected, shell
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,49 +28,6 @@ async def result_of(ctx: aelastic.PContext) -> aelastic.RunProcsResult:
     result = await ctx.wait()
     assert result is not None
     return result
-
-
-async def test_t01_signal_handlers_are_what_they_were() -> None:
-    """torch replaces four handlers when it starts and never puts them back."""
-    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    async with shell("exit 0") as ctx:
-        assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
-        await ctx.wait()
-    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
-
-
-async def test_t02_the_family_of_a_crashed_rank_is_gone(tmp_path: Path) -> None:
-    """torch signals a group only while its leader runs: what a crashed rank had started goes on."""
-    async with shell("sleep 600 & echo $!; exit 3", "exec sleep 600", logs_specs=redirected(tmp_path)) as ctx:
-        result = await result_of(ctx)
-    assert wait_until_gone(int(Path(result.stdouts[0]).read_text()))
-
-
-async def test_t03_a_start_that_fails_leaves_no_rank_behind(tmp_path: Path) -> None:
-    """torch forgets the ranks that it had started before the one that could not be."""
-    note = tmp_path / "pid"
-    args = {0: ("-c", f"echo $$ > {note}; exec sleep 600"), 1: ("-c", "x" * 3_000_000)}
-    with pytest.raises(OSError, match="rank 1"):
-        await aelastic.start_processes("w", "/bin/sh", args, {0: {}, 1: {}})
-    if note.exists() and note.read_text():  # rank 0 had got so far
-        assert not is_alive(int(note.read_text()))
-
-
-async def test_t04_a_malformed_error_file_is_told_and_stops_everybody() -> None:
-    """torch's wait() raises a JSON error, and the other rank goes on."""
-    async with shell('printf "{" > $TORCHELASTIC_ERROR_FILE; exit 1', "exec sleep 600") as ctx:
-        result = await result_of(ctx)
-    assert "its error file could not be used: it is not JSON" in result.failures[0].reason
-    assert result.exitcodes == {0: 1, 1: -signal.SIGTERM}
-
-
-async def test_t05_the_first_to_fail_is_to_blame() -> None:
-    """torch compares whole seconds, taken when it polls: the lower rank gets the blame."""
-    async with shell("sleep 0.4; exit 4", "exit 3", failure_grace=30) as ctx:
-        result = await result_of(ctx)
-    assert result.exitcodes == {0: 4, 1: 3}
-    assert result.first_failure is result.failures[1]
-    assert aelastic.ChildFailedError("w", result.failures).get_first_failure()[0] == 1
 
 
 async def test_t06_an_exit_is_an_event() -> None:

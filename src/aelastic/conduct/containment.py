@@ -13,6 +13,7 @@ from aelastic.errors.base import InvalidArgumentError
 from aelastic.process.blocking import wait_for_ends
 from aelastic.process.cgroup import ControlGroup, own_directory
 from aelastic.process.guardian import Guardian
+from aelastic.process.limits import explain
 from aelastic.process.marker import Hunted, Quarry, hunt, last_pid, mark, marks_can_be_read
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class Containment:
 
     def begin(self) -> None:
         """Before the first launch. Raises ``OSError``."""
-        self._guardian = Guardian.join(self._clock)
+        try:
+            self._guardian = Guardian.join(self._clock)
+        except OSError as error:
+            raise OSError(error.errno, f"the guardian of the ranks could not be started: {explain(error)}") from error
         if self.mode != "group":
             self._register(f"m{self._run}")
         if self._around is not None:
@@ -140,13 +144,14 @@ class Containment:
             return None
         return guardian if guardian.leave(self._entries) else None
 
-    def drop(self) -> None:
-        """As ``settle`` and ``close``, where nobody can wait any more."""
-        self.release()
+    def drop(self) -> Guardian | None:
+        """As ``settle`` and ``close``, where nobody can wait for that; the guardian, if it ends."""
+        guardian = self.release()
         try:
             self._executor.submit(self._end_the_rest)
         except RuntimeError:  # the interpreter ends, and starts no thread any more
             self._end_the_rest()
+        return guardian
 
     def end_blocking(self) -> None:
         """As ``settle`` and ``close``, where no loop runs any more."""

@@ -12,9 +12,10 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aelastic.conduct.workload import Delivered, Undelivered
+from aelastic.decide.descriptors import Need
 from aelastic.logs.pipe import Pipe, open_ends
-from aelastic.process.forked import Sent, fork, fork_by_server, set_preload, warn_of_threads
-from aelastic.process.launch import Command, launch
+from aelastic.process.forked import Sent, fork, fork_by_server, fork_need, server_need, set_preload, warn_of_threads
+from aelastic.process.launch import Command, launch, launch_need
 from aelastic.process.notify import open_sockets
 from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from aelastic.process.watch import OnExit, Process
 
 StartMethod = Literal["spawn", "fork", "forkserver"]
+
+_SMALLEST_PIPE = 4096  # bytes that any pipe takes at once
 
 
 class _Values:
@@ -54,6 +57,11 @@ class _Values:
         self._pipes[rank].end_soon()  # all it wrote is in the pipe; what it has started may hold it open
         await asyncio.wait({self._tasks[rank]})
         return self._blocks.pop(rank)
+
+    @staticmethod
+    def need() -> Need:
+        """The descriptors of one value."""
+        return Need(launching=2, running=1)
 
     def close(self) -> None:
         """Close what is open, and expect nothing more."""
@@ -108,6 +116,11 @@ class SpawnWorkload(FunctionWorkload):
         """Pack what every rank will receive."""
         self._payloads = {rank: pack(rank, self._name, self._function, args) for rank, args in self._args.items()}
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its launch, its value, and its payload, which a slow rank takes a while to read."""
+        at_once = sum(map(len, self._payloads[rank].parts)) <= _SMALLEST_PIPE
+        return launch_need() + self._values.need() + Need(launching=2, running=0 if at_once else 1)
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Start the interpreter; the payload follows while it does."""
         payload = self._payloads.pop(rank)
@@ -141,6 +154,10 @@ class ForkWorkload(FunctionWorkload):
     def check(self, envs: Mapping[int, dict[str, str]]) -> None:
         """There is nothing that can be known beforehand."""
 
+    def descriptors(self, rank: int) -> Need:
+        """Those of its fork, its entry and its value."""
+        return fork_need() + _entry_need() + self._values.need()
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Fork. The rank closes every pipe of ours but its own."""
         warn_of_threads()
@@ -168,6 +185,10 @@ class ForkserverWorkload(FunctionWorkload):
         for rank, args in self._args.items():
             pack(rank, self._name, self._function, args)
         set_preload(self._preload)
+
+    def descriptors(self, rank: int) -> Need:
+        """Those of its fork, its entry and its value."""
+        return server_need() + _entry_need() + self._values.need()
 
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Ask the fork server."""
@@ -198,6 +219,11 @@ def _entry(rank: int, surroundings: Surroundings, value_end: int, token: bytes, 
     finally:
         if guardian_end is not None:
             os.close(guardian_end)
+
+
+def _entry_need() -> Need:
+    """The descriptor of ``_entry``: the guardian's, as long as the rank is launched."""
+    return Need(launching=1, running=0)
 
 
 def _sent(entry: Entry) -> Sent:

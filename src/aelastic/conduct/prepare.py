@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aelastic.conduct.binding import cpus_by_rank
+from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, check_ranks, plan_streams
 from aelastic.decide.readiness import HealthPlan
 from aelastic.errors.base import InvalidArgumentError
 from aelastic.errors.handler import PRIVATE_LOGS
 from aelastic.logs.specs import LogsDest, LogsSpecs
+from aelastic.process.limits import check_descriptors, explain
 from aelastic.process.marker import DETACH, MARKER
+from aelastic.process.watch import UNKNOWN_EXITCODE
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from aelastic.decide.plan import Destinations, RankPlan, StreamPlan
     from aelastic.logs.streams import Streams
     from aelastic.numa import NumaOptions
+
+logger = logging.getLogger("aelastic")
 
 _T = TypeVar("_T")
 
@@ -68,13 +75,24 @@ class OffLoop(Protocol):
         """The answer of ``function``."""
 
 
+def _warn_of_ignored_children() -> None:
+    """Say that there will be no exit codes, where the kernel has been told to reap what we start."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        logger.warning(
+            "SIGCHLD is ignored in this process, so the kernel tells nobody how a rank ends: every exit code will be "
+            "%d; call signal.signal(signal.SIGCHLD, signal.SIG_DFL) before the start",
+            UNKNOWN_EXITCODE,
+        )
+
+
 async def prepare(
     spec: RunSpec, streams: Streams, containment: Containment, monitor: Monitor, off_loop: OffLoop
 ) -> Prepared:
-    """Ask the logs specs, check the ranks, and open ``streams`` and ``monitor``.
+    """Ask the logs specs, check the ranks, and open ``monitor`` and ``streams``, if descriptors are left for it all.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
+    _warn_of_ignored_children()
     nprocs = len(spec.ranks)
     added = {plan.rank: dict(plan.env) for plan in spec.ranks}
     dest = await off_loop(partial(spec.logs_specs.reify, added))
@@ -93,8 +111,12 @@ async def prepare(
     cpus: dict[int, frozenset[int]] = {}
     if spec.numa_options is not None:
         cpus = await off_loop(partial(cpus_by_rank, spec.numa_options, nprocs))
+    filters = _filters(spec, dest)
+    needs = [spec.workload.descriptors(rank) + monitor.descriptors(rank) for rank in additions]
+    needed = peak(plans, [path for path, _ in filters.values()], needs)
+    await off_loop(partial(check_descriptors, needed))
     await off_loop(partial(containment.open, envs))
-    await _open(streams, plans, dest, spec)
+    await _open(streams, plans, filters, spec)
     return Prepared(dest, envs, cpus)
 
 
@@ -130,14 +152,20 @@ def _addition(plan: RankPlan, env: dict[str, str], dest: Destinations) -> dict[s
     return check_env(plan.rank, env)
 
 
-async def _open(streams: Streams, plans: tuple[StreamPlan, ...], dest: Destinations, spec: RunSpec) -> None:
+def _filters(spec: RunSpec, dest: Destinations) -> dict[Std, tuple[str, tuple[str, ...]]]:
+    """The filtered logs that there are to be, and what they look for."""
     paths = {Std.OUT: dest.filtered_stdout, Std.ERR: dest.filtered_stderr}
-    filters = {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
+    return {std: (paths[std], needles) for std, needles in spec.filters.items() if paths[std]}
+
+
+async def _open(
+    streams: Streams, plans: tuple[StreamPlan, ...], filters: Mapping[Std, tuple[str, tuple[str, ...]]], spec: RunSpec
+) -> None:
     try:
         await streams.open(plans, filters, strip_escapes=spec.strip_escapes, private=_are_private(spec))
     except OSError as error:
         whose = next((f"rank {plan.rank}" for plan in plans if plan.path == error.filename), "the ranks")
-        text = f"{whose}: the output cannot be captured: {error.strerror}"
+        text = f"{whose}: the output cannot be captured: {explain(error)}"
         raise OSError(error.errno, text, error.filename) from error
 
 

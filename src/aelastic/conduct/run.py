@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +26,8 @@ from aelastic.decide.gang import Gang
 from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
 from aelastic.logs.streams import StreamOptions, Streams
+from aelastic.process.limits import explain, name_limit
+from aelastic.process.pool import Pool
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Run:
         self._own_tasks: set[OwnTask] = set()
         self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
-        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="aelastic-files")
+        self._executor = Pool(max_workers=4, thread_name_prefix="aelastic-files")
         self.streams = Streams(
             StreamOptions([plan.prefix for plan in spec.ranks], time.time, self._spawn, self._executor)
         )
@@ -135,7 +136,9 @@ class Run:
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
                 self._ranks.kill_the_rest()
-                self.containment.drop()
+                guardian = self.containment.drop()
+                if guardian is not None and isinstance(broken, Exception):
+                    await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):
@@ -163,7 +166,7 @@ class Run:
                 await self._launch(plan)
         except Exception as error:  # noqa: BLE001 - a user's LogsSpecs may raise anything; it goes to the caller
             self._ranks.perform(self._gang.stop_asked(time.monotonic()))
-            return error
+            return name_limit(error)
         if len(self._ranks.processes) < len(self.spec.ranks) and self._gang.first_failure is None:
             return NotRunningError(f"run {self.spec.name!r} was stopped while it started")
         return None
@@ -180,7 +183,7 @@ class Run:
         try:
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
-            text = f"rank {rank}: the program could not be started: {error.strerror}"
+            text = f"rank {rank}: the program could not be started: {explain(error)}"
             raise OSError(error.errno, text, error.filename) from error
         self.containment.adopt(rank, process.pid)
         self._gang.started(rank)

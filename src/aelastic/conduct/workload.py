@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from aelastic.process.launch import Command, launch
+from aelastic.process.launch import Command, launch, launch_need
 from aelastic.process.program import check_programs
 from aelastic.process.topology import bound_command
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from aelastic.conduct.containment import Containment
+    from aelastic.decide.descriptors import Need
     from aelastic.process.watch import OnExit, Process
 
 
@@ -70,6 +71,9 @@ class Workload(Protocol):
     def check(self, envs: Mapping[int, dict[str, str]]) -> None:
         """Raise what would go wrong with these environments, before the first process exists. Called in a thread."""
 
+    def descriptors(self, rank: int) -> Need:
+        """What ``rank`` takes of this process's file descriptors. Called in the run's loop, after ``check``."""
+
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Start ``rank``. Raises ``OSError``. Must not be cancelled half-way."""
 
@@ -92,6 +96,10 @@ class ProgramWorkload:
     def check(self, envs: Mapping[int, dict[str, str]]) -> None:
         """Look the program up as every rank will."""
         check_programs(self._program, envs)
+
+    def descriptors(self, rank: int) -> Need:
+        """Those of its launch."""
+        return launch_need()
 
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Start the program."""

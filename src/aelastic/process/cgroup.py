@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 from typing import TYPE_CHECKING
 
 from aelastic.process.marker import is_detached
@@ -12,6 +13,7 @@ from aelastic.process.marker import is_detached
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_SHORT_BREATH = 0.001
 _BREATH = 0.05  # seconds; the kernel tells when a group gets empty, unless that was before we asked
 
 
@@ -58,7 +60,7 @@ class ControlGroup:
     def is_empty(self) -> bool:
         """Whether nothing runs here or below. A zombie does not count."""
         try:
-            with open(self._path("cgroup.events"), encoding="ascii") as file:
+            with open(self._path("cgroup.events"), encoding="utf-8") as file:
                 return "populated 0" in file.read()
         except OSError:  # it was removed
             return True
@@ -68,7 +70,7 @@ class ControlGroup:
 
         Waits at most ``patience`` seconds for them to vanish. Blocks.
         """
-        detached = list(self._move_detached())
+        detached = list(self._move_detached(patience, clock))
         with contextlib.suppress(OSError):
             _write(self._path("cgroup.kill"), 1)
         self._wait_until_empty(patience, clock)
@@ -81,17 +83,22 @@ class ControlGroup:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
 
-    def _move_detached(self) -> Iterator[int]:
-        for pid in self._members():
-            if is_detached(pid):
+    def _move_detached(self, patience: float, clock: Callable[[], float]) -> Iterator[int]:
+        deadline = clock() + patience
+        while True:
+            members = {pid: is_detached(pid) for pid in self._members()}
+            for pid in [pid for pid, detached in members.items() if detached]:
                 with contextlib.suppress(OSError):
                     _write(os.path.join(self.around, "cgroup.procs"), pid)
                     yield pid
+            if None not in members.values() or clock() > deadline:
+                break
+            time.sleep(_SHORT_BREATH)
 
     def _members(self) -> list[int]:
         found: list[int] = []
         for directory, _, _ in os.walk(self.directory):
-            with contextlib.suppress(OSError), open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as file:
+            with contextlib.suppress(OSError), open(os.path.join(directory, "cgroup.procs"), encoding="utf-8") as file:
                 found.extend(map(int, file))
         return found
 
@@ -119,5 +126,5 @@ def _can_be_written(directory: str) -> bool:
 
 
 def _write(path: str, number: int) -> None:
-    with open(path, "w", encoding="ascii") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write(str(number))

@@ -24,13 +24,14 @@ class Family:
     away. ``reaped_elsewhere``: by the time we hear of its end, somebody else may have reaped the leader.
     """
 
-    __slots__ = ("_ended", "_owner", "_reaped_elsewhere", "pgid", "pidfd")
+    __slots__ = ("_ended", "_leader_is_gone", "_owner", "_reaped_elsewhere", "pgid", "pidfd")
 
     def __init__(self, pgid: int, pidfd: int | None = None, *, reaped_elsewhere: bool = False) -> None:
         self.pgid = pgid
         self.pidfd = pidfd
         self._owner = os.getpid()
         self._reaped_elsewhere = reaped_elsewhere
+        self._leader_is_gone = False
         self._ended = False
 
     def signal(self, sig: int) -> None:
@@ -55,6 +56,7 @@ class Family:
 
         As long as a member lives the kernel does not give the group's id away; without members it may.
         """
+        self._leader_is_gone = True
         if not self._is_given_away():
             self.signal(signal.SIGKILL)
 
@@ -99,6 +101,8 @@ class Family:
         """A fork leads its own group only a moment after it was made."""
         if self.pidfd is not None:
             _signal_process(self.pidfd, sig)
+        elif not (self._leader_is_gone or self._reaped_elsewhere):  # there is only its id, its own until it is reaped
+            _kill(self.pgid, sig)
 
     def _is_given_away(self) -> bool:
         """Whether the leader's id is another process's by now: then there is no group of ours left, either."""
@@ -114,16 +118,29 @@ def kill_process(pid: int, is_meant: Callable[[int], bool]) -> bool:
     except ProcessLookupError:
         return False
     except (AttributeError, OSError):  # no pidfds here: what is left is to look as late as possible
-        return is_meant(pid) and _kill(pid)
+        return is_meant(pid) and _kill(pid, signal.SIGKILL)
     try:
+        if not can_signal_by(pidfd):
+            return is_meant(pid) and _kill(pid, signal.SIGKILL)
         return is_meant(pid) and _signal_process(pidfd, signal.SIGKILL)
     finally:
         os.close(pidfd)
 
 
-def _kill(pid: int) -> bool:
+def can_signal_by(pidfd: int) -> bool:
+    """Whether signals can be sent through ``pidfd``: there are sandboxes that let it be opened, and no more."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _kill(pid: int, sig: int) -> bool:
+    try:
+        os.kill(pid, sig)
     except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -13,6 +13,7 @@ from multiprocessing import process as multiprocessing_process
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
+from aelastic.decide.descriptors import Need
 from aelastic.process.watch import UNKNOWN_EXITCODE, WatchedProcess
 
 if TYPE_CHECKING:
@@ -64,11 +65,25 @@ async def fork_by_server(
 ) -> Process:
     """Let multiprocessing's fork server, started when first needed, make the process: off the loop, it may import.
 
-    ``args`` are pickled; descriptors among them are wrapped in ``Sent``.
+    ``args`` are pickled; descriptors among them are wrapped in ``Sent``. Raises ``OSError``.
     """
     process = multiprocessing.get_context("forkserver").Process(target=target, args=args)
-    await asyncio.get_running_loop().run_in_executor(executor, process.start)
+    try:
+        await asyncio.get_running_loop().run_in_executor(executor, process.start)
+    except EOFError as error:
+        text = "multiprocessing's fork server has ended instead, which says why on its standard error"
+        raise OSError(errno.ECHILD, text) from error
     return _watched(process, on_exit, clock, process.sentinel)
+
+
+def fork_need() -> Need:
+    """The descriptors that ``fork`` opens: multiprocessing's two pipes, of which it keeps one end each; a pidfd."""
+    return Need(launching=4, running=3)
+
+
+def server_need() -> Need:
+    """The descriptors that ``fork_by_server`` opens: a socket and two pipes; then two of their ends, and a pidfd."""
+    return Need(launching=5, running=3)
 
 
 class Sent:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from aelastic.decide.descriptors import Need
 from aelastic.process.blocking import wait_for_ends
 from aelastic.process.family import Family
 from aelastic.process.watch import UNKNOWN_EXITCODE, Watch, WatchedProcess, open_pidfd
@@ -54,9 +55,21 @@ async def launch(command: Command, on_exit: OnExit, clock: Callable[[], float]) 
 
     Raises ``OSError`` when the kernel refuses. Must not be cancelled half-way.
     """
-    if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+    if _by_loop():
         return await _launch_by_loop(command, on_exit, clock)
     return launch_by_popen(command, on_exit, clock)
+
+
+def launch_need() -> Need:
+    """The descriptors that ``launch`` opens: subprocess's ``/dev/null`` and pipe for errors; then our pidfd.
+
+    From Python 3.12 on asyncio's own loop has another one.
+    """
+    return Need(launching=3, running=2 if _by_loop() and sys.version_info >= (3, 12) else 1)
+
+
+def _by_loop() -> bool:
+    return isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
 
 
 class _LoopProcess(asyncio.SubprocessProtocol):

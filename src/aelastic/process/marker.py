@@ -22,7 +22,7 @@ DETACH = "AELASTIC_DETACH"
 _DETACHED = re.compile(rb"(?:\A|\0)AELASTIC_DETACH=1(?:\0|\Z)")
 _BREATH = 0.05  # seconds that killed processes get to vanish before they are looked for again
 _SHORT_BREATH = 0.001
-_FLAGS, _ENVIRONMENT = 5, slice(46, 48)  # where they are in /proc/<pid>/stat, counted from the parent's pid
+_FLAGS, _BEGIN, _END = 5, 46, 47  # where they are in /proc/<pid>/stat, counted from the parent's pid
 _AT_WORK = (b"R", b"D")  # running, or waiting for a disk: nobody sleeps in the middle of an exec
 _KERNEL_THREAD = 0x200000
 _WATCHED_AT_ONCE = 16
@@ -40,7 +40,10 @@ class Hunted:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a process. ``rank`` None: it is none of those. ``starting``: it cannot be told yet."""
+    """One look at a process. ``rank`` None: it is none of those. ``starting``: nothing can be told yet.
+
+    ``detached``: it was started on purpose to outlive its run.
+    """
 
     rank: int | None = None
     detached: bool = False
@@ -83,9 +86,12 @@ def marks_can_be_read() -> bool:
     return os.path.exists("/proc/self/environ")
 
 
-def is_detached(pid: int) -> bool:
-    """Whether the process was started on purpose to outlive its run."""
-    return _DETACHED.search(_environ(pid) or b"") is not None
+def is_detached(pid: int) -> bool | None:
+    """Whether the process was started on purpose to outlive its run; None when that cannot be told yet."""
+    environ = _environ(pid)
+    if environ == b"" and _is_starting(pid):
+        return None
+    return _DETACHED.search(environ or b"") is not None
 
 
 def carriers(mark: str) -> Iterator[int]:
@@ -96,7 +102,7 @@ def carriers(mark: str) -> Iterator[int]:
 
 def last_pid() -> int | None:
     """The pid that was given away last, as far as this system tells."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="ascii") as file:
+    with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="utf-8") as file:
         return int(file.read().split()[-1])
     return None
 
@@ -146,8 +152,7 @@ def _is_starting(pid: int) -> bool:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         state, *numbers = file.readall().rpartition(b")")[2].split()
         if state in _AT_WORK and not int(numbers[_FLAGS]) & _KERNEL_THREAD:
-            begin, end = numbers[_ENVIRONMENT]
-            return end == b"0" or begin != end
+            return numbers[_END] == b"0" or numbers[_BEGIN] != numbers[_END]
     return False
 
 

@@ -43,6 +43,7 @@ class Entry:
 def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     """Become a rank, then run ``function`` and deliver its value."""
     _reset_signals()
+    _forget_executors()
     os.setsid()
     _enrol(entry)
     _replace_streams(entry)
@@ -76,7 +77,7 @@ def _enrol(entry: Entry) -> None:
             os.write(entry.guardian_end, f"+ g{os.getpid()}\n".encode())
         os.close(entry.guardian_end)
     if entry.members_file is not None:
-        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="ascii") as members:
+        with contextlib.suppress(OSError), open(entry.members_file, "w", encoding="utf-8") as members:
             members.write("0")
 
 
@@ -88,6 +89,13 @@ def _reset_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _forget_executors() -> None:
+    """Wait for no thread of the application's at the end: none is here, but one of them may be who has forked us."""
+    executors = sys.modules.get("concurrent.futures.thread")
+    if executors is not None:
+        executors._threads_queues.clear()
 
 
 def _replace_streams(entry: Entry) -> None:

@@ -1,0 +1,91 @@
+"""2. A rank crashes and leaves a family: it goes at once, although its leader is reaped; so do the peers."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.ranks import is_alive, line_of, redirected, shell
+from tests.scenarios import vices
+from tests.scenarios.kinds import each_kind, ended, ranks
+
+if TYPE_CHECKING:
+    import aelastic
+    from tests.scenarios.kinds import Kind
+
+pytestmark = pytest.mark.asyncio
+
+CRASHES = {"exits": 3, "is killed": signal.SIGKILL, "raises": 0}
+EXITCODES = {"exits": 3, "is killed": -signal.SIGKILL, "raises": 1}
+
+
+async def family_of(ctx: aelastic.PContext, rank: int = 0) -> list[int]:
+    """The pids that the rank has said."""
+    return [int(word) for word in (await line_of(ctx, "family", rank)).text.split()[1:]]
+
+
+@each_kind
+@pytest.mark.parametrize("crash", CRASHES)
+async def test_t02_the_family_of_a_crashed_rank_is_gone(kind: Kind, crash: str, tmp_path: Path) -> None:
+    args = (crash, CRASHES[crash]), ("stays",)
+    async with ranks(kind, vices.starts_family, *args, logs_specs=redirected(tmp_path)) as ctx:
+        family = await family_of(ctx)
+        result = await ctx.wait()
+        assert await ended(*family)
+    assert result is not None
+    assert result.exitcodes == {0: EXITCODES[crash], 1: -signal.SIGTERM}
+    assert result.first_failure is result.failures[0]
+    assert result.failures[1].collateral
+
+
+@each_kind
+async def test_the_family_of_a_rank_that_ends_well_goes_while_the_others_run(kind: Kind, tmp_path: Path) -> None:
+    args = ("exits", 0), ("stays",)
+    async with ranks(kind, vices.starts_family, *args, logs_specs=redirected(tmp_path)) as ctx:
+        assert await ended(*await family_of(ctx, 0))
+        assert all(map(is_alive, [ctx.pids()[1], *await family_of(ctx, 1)]))
+    assert ctx.result is not None
+    assert ctx.result.exitcodes == {0: 0, 1: -signal.SIGTERM}
+
+
+@each_kind
+async def test_the_families_of_the_others_go_when_one_rank_fails(kind: Kind, tmp_path: Path) -> None:
+    args = ("stays",), ("stays",), ("stays",)
+    async with ranks(kind, vices.starts_family, *args, logs_specs=redirected(tmp_path)) as ctx:
+        families = [pid for rank in range(3) for pid in await family_of(ctx, rank)]
+        ctx.send_signal(signal.SIGKILL, rank=0)
+        result = await ctx.wait()
+        assert await ended(*families)
+    assert result is not None
+    assert result.first_failure is result.failures[0]
+
+
+@each_kind
+async def test_the_family_goes_when_the_run_is_closed(kind: Kind, tmp_path: Path) -> None:
+    async with ranks(kind, vices.starts_family, ("stays",), logs_specs=redirected(tmp_path)) as ctx:
+        family = await family_of(ctx)
+    assert await ended(*family)
+    assert ctx.result is not None
+    assert ctx.result.exitcodes == {0: -signal.SIGTERM}
+
+
+async def test_a_deaf_family_is_killed_with_its_deaf_leader(tmp_path: Path) -> None:
+    script = "trap '' TERM; sleep 600 & echo family $!; wait"
+    async with shell(script, logs_specs=redirected(tmp_path), shutdown_timeout=0.05) as ctx:
+        family = await family_of(ctx)
+    assert await ended(*family)
+    assert ctx.result is not None
+    assert ctx.result.exitcodes == {0: -signal.SIGKILL}
+
+
+async def test_sixty_four_families_go(tmp_path: Path) -> None:
+    scripts = ["sleep 600 & echo family $!; exit 3", *["sleep 600 & echo family $!; wait"] * 63]
+    async with shell(*scripts, logs_specs=redirected(tmp_path)) as ctx:
+        result = await ctx.wait()
+    assert result is not None
+    assert result.first_failure is result.failures[0]
+    families = [Path(path).read_text().split() for path in result.stdouts.values()]
+    assert await ended(*[int(words[1]) for words in families if words])  # the last may not have got so far
