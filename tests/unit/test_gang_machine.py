@@ -142,7 +142,7 @@ class GangMachine(RuleBasedStateMachine):
             self.a_rank_starts()  # a failure stops nobody before
         if self.gang.first_failure is None and not self.hung:
             self.a_stop_is_asked(None, None)
-        for _ in range(3 + 3 * self.nprocs if self.hung else 3):  # those that hang have times of their own
+        for _ in range(3 * (1 + len(self.hung))):  # those that hang have times of their own
             due = self.gang.next_deadline
             if due is not None:
                 self.look_at(max(self.now, due))

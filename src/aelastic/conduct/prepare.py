@@ -107,7 +107,7 @@ def _warn_of_ignored_children() -> None:
 async def prepare(
     spec: RunSpec, streams: Streams, containment: Containment, monitor: Monitor, off_loop: OffLoop
 ) -> Prepared:
-    """Ask the logs specs, check the ranks, and open ``streams`` and ``monitor``, if descriptors are left for all.
+    """Ask the logs specs, check the ranks, and open ``monitor`` and ``streams``, if descriptors are left for it all.
 
     Raises ``InvalidRanksError``, ``InvalidArgumentError``, ``OSError``, and whatever the logs specs raise.
     """
@@ -133,7 +133,7 @@ async def prepare(
     if spec.numa_options is not None:
         cpus = await off_loop(partial(_bind, spec.numa_options, spec.nprocs, ranks))
     filters = _filters(spec, dest)
-    needs = {rank: spec.workload.descriptors(rank) for rank in ranks}
+    needs = {rank: spec.workload.descriptors(rank) + monitor.descriptors(rank) for rank in ranks}
     needed = peak(plans, [path for path, _ in filters.values()], needs)
     await off_loop(partial(check_descriptors, needed))
     await off_loop(partial(containment.open, envs))

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.probing import LogWatch, Tries
+from aelastic.decide.descriptors import Need
 from aelastic.decide.notices import parse_notice
 from aelastic.decide.readiness import Health, Phase, Ready
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
 from aelastic.errors.failure import describe_exit
 from aelastic.errors.not_ready import NotReadyError
 from aelastic.events import RankHung, RankProgress, RankReady, RankStatus
+from aelastic.process.launch import launch_need
 from aelastic.process.notify import NotifySockets
 from aelastic.process.probes import check_library
-from aelastic.readiness import LogProbe, Notify
+from aelastic.readiness import ExecProbe, HttpProbe, LogProbe, Notify, TcpProbe
 from aelastic.std import Std
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ _LAST_WORDS = 0.5  # seconds that the last lines of a rank may come after it
 _LAST_LINES = 10
 _LINES_WAITING = 10_000
 _RANKS_TOLD = 5
+_PER_TRY = 2  # descriptors: a connection, and what is read in /proc
 _DUMPS = 16  # processes of a rank that may offer their stacks
 _AT_ONCE = 64  # datagrams of a rank in one turn; then others get theirs
 _AT_LAST = 1024  # before something is said about the rank for good; a queue holds some hundreds
@@ -153,6 +156,13 @@ class Monitor:
         seconds = self._plan.watchdog
         watchdog = {} if seconds is None else {"WATCHDOG_USEC": str(max(1, round(seconds * 1e6)))}
         return {rank: {"NOTIFY_SOCKET": socket.path, **watchdog} for rank, socket in self._sockets.items()}
+
+    def descriptors(self, rank: int) -> Need:
+        """What this process opens for probing ``rank``, from now on."""
+        word = self._plan.readiness.get(rank)
+        if isinstance(word, ExecProbe):
+            return launch_need()
+        return Need(_PER_TRY, _PER_TRY) if isinstance(word, TcpProbe | HttpProbe) else Need(0, 0)
 
     # While they run
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import tempfile
 import weakref
@@ -96,4 +95,7 @@ def _close(by_rank: dict[int, NotifySocket], directory: str, owner: int) -> None
     if os.getpid() == owner:  # not in a fork that ends as an interpreter does
         for one in by_rank.values():
             one.close()
-        shutil.rmtree(directory, ignore_errors=True)
+            with contextlib.suppress(OSError):  # somebody else has been here
+                os.unlink(one.path)
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)  # rmtree would need a descriptor, and there may be none
