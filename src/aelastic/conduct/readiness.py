@@ -192,7 +192,8 @@ class Monitor:
             probing.stop()
         if tasks := {*self._tasks.values(), *self._ends}:
             await asyncio.wait(tasks)
-        await self._loop.run_in_executor(self._links.tools.executor, self._close_sockets)
+        if self._sockets:  # else there may never have been a thread to be had
+            await self._loop.run_in_executor(self._links.tools.executor, self._close_sockets)
         self.give_up()
 
     def give_up(self) -> None:
