@@ -67,3 +67,11 @@ def multiprocessing_is_warm() -> None:
     resource_tracker.ensure_running()
     forkserver.ensure_running()
     multiprocessing.Value("i", 0)
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """That of most people: others may read."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)

@@ -17,11 +17,13 @@ import pytest
 import aelastic
 from aelastic import rank
 from tests.helpers.ranks import CHILDREN, child, redirected, shell
+from tests.helpers.supervisors import AT_ONCE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aelastic.conduct.functions import StartMethod
+    from aelastic.decide.supervision import Strategy
 
 pytestmark = pytest.mark.asyncio
 
@@ -122,6 +124,52 @@ async def test_a_rank_that_gets_stuck_shows_its_stacks_is_told_to_end_and_has_fa
         aelastic.RankExited,
         aelastic.RunFinished,
     ]
+
+
+def gets_stuck_at_first(word: str) -> str:
+    """Get stuck in the first attempt, and do it all in the second."""
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        gets_stuck(word)
+    rank.ready()
+    rank.stopping()
+    return word
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "one_for_one"])
+async def test_a_rank_that_gets_stuck_is_replaced(strategy: Strategy, tmp_path: Path) -> None:
+    async with aelastic.Supervisor(
+        "stuck",
+        gets_stuck_at_first,
+        {0: ("going",), 1: ("going",)},
+        {0: {}, 1: {}},
+        redirected(tmp_path),
+        strategy=strategy,
+        restart=AT_ONCE,
+        readiness=aelastic.Notify(),
+        watchdog=WATCHDOG,
+        shutdown_timeout=60,
+    ) as supervisor:
+        events = supervisor.events()
+        result = await supervisor.wait()
+    assert result.return_values == {0: "going", 1: "going"}
+    assert not result.is_failed()
+    assert result.restarts == (1 if strategy == "one_for_all" else 2)
+    stuck = [one for attempt in result.attempts if attempt.number == 0 for one in attempt.failures.values()]
+    causes = [one for one in stuck if not one.collateral]
+    assert causes
+    for one in causes:
+        assert re.fullmatch(r"missed its watchdog: no heartbeat for \d\.\d s", one.reason)
+        assert "in stuck_in_a_collective" in one.stderr_tail
+    happened = [event async for event in events]
+    hung = {event.rank for event in happened if isinstance(event, aelastic.RankHung)}
+    assert {one.local_rank for one in causes} <= hung
+    assert all("missed its watchdog" in one.reason for one in happened if isinstance(one, aelastic.RankRestarting))
+    assert {(event.rank, event.attempt) for event in happened if isinstance(event, aelastic.RankReady)} == {
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    }
 
 
 async def test_a_port_that_another_process_owns() -> None:

@@ -7,15 +7,12 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
 from aelastic.std import Std
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TABLES = ("stdouts", "stderrs", "tee_stdouts", "tee_stderrs", "error_files")
 
@@ -38,13 +35,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where temporary directories are made."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
-
-
-@pytest.fixture
-def usual_umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 # The layout
