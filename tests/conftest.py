@@ -37,6 +37,15 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {name: LOOPS[name] for name in wanted}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What ``tests/chaos`` is to run; here, since options are known only of what pytest sees first."""
+    group = parser.getgroup("chaos", "gangs drawn from a seed")
+    group.addoption("--chaos-seed", type=int, help="the first scene; the next one has the next number")
+    group.addoption("--chaos-gangs", type=int, help="how many gangs on each loop, at least")
+    group.addoption("--chaos-seconds", type=float, help="how long on each loop")
+    group.addoption("--chaos-concurrency", type=int, default=1, help="seeds that make up one scene")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def uvloop_is_warm() -> None:
     """libuv opens a pipe for signals with its first loop and keeps it as long as the process lives."""

@@ -5,7 +5,6 @@ import atexit
 import gc
 import os
 import sys
-import time
 import warnings
 
 from tests.helpers.apps import run_on
@@ -24,8 +23,6 @@ def leave(how: str) -> None:
             gc.collect()
         elif how == "exit handlers":
             atexit._run_exitfuncs()
-        elif how == "stay":
-            time.sleep(600)
         elif how == "close":
             kept[0].request_stop()
             kept[0].send_signal(9)
@@ -41,8 +38,6 @@ async def main() -> None:
         fork = os.fork()
     if fork == 0:
         leave(sys.argv[2])
-    if sys.argv[2] == "stay":
-        print("forked", fork, *kept[0].pids().values(), flush=True)
     await asyncio.to_thread(os.waitpid, fork, 0)
     await kept[0].wait(0.05)
     print("alive", [is_alive(pid) for pid in kept[0].pids().values()], flush=True)

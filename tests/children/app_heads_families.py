@@ -1,7 +1,8 @@
 """Runs ranks that have families, for ever: ``LOOP KIND COUNT [HOW]``. Says ``families`` and every pid.
 
 KIND is that of ``tests.scenarios.kinds``. HOW: ``is closing`` has told deaf ranks to end; ``has forked`` has a fork of
-its own that lives on; ``runs twice`` has a second run, and closed a third; ``executes`` becomes another program.
+its own that lives on, whose pid comes first; ``runs twice`` has a second run, and closed a third; ``executes`` becomes
+another program.
 """
 
 import os
@@ -23,7 +24,7 @@ PARTS = ("sleeps", "is deaf", "is stuck", "sleeps")
 
 async def families_of(ctx: aelastic.PContext) -> list[str]:
     """The pids that each rank has said."""
-    lines = [await line_of(ctx, "family", rank) for rank in range(ctx.nprocs)]
+    lines = [await line_of(ctx, "family ", rank) for rank in range(ctx.nprocs)]
     return [pid for line in lines for pid in line.text.split()[1:]]
 
 
@@ -43,8 +44,10 @@ async def main(kind: Kind, count: int, how: str) -> None:
         pids += await families_of(other)
         await families_of(third)
         await third.close(timeout=0)
-    if how == "has forked" and os.fork() == 0:
-        time.sleep(600)
+    if how == "has forked":
+        if not (fork := os.fork()):
+            time.sleep(600)
+        pids.insert(0, str(fork))
     if how == "is closing":
         ctx.request_stop()
         await ctx.wait(0.05)

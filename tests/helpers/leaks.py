@@ -30,12 +30,13 @@ class Belongings:
     def left_behind(self, patience: float) -> list[str]:
         """What is there now and was not then, after at most ``patience`` seconds for it to go."""
         deadline = time.monotonic() + patience
-        while (left := self._left()) and time.monotonic() < deadline:
+        while (left := self.left()) and time.monotonic() < deadline:
             gc.collect()
             time.sleep(0.01)
         return left
 
-    def _left(self) -> list[str]:
+    def left(self) -> list[str]:
+        """What is there now and was not then."""
         now = Belongings.now()
         return [
             *(f"process {_describe(pid)}" for pid in now.children - self.children),

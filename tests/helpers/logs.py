@@ -126,15 +126,20 @@ class PathsOf(LogsSpecs):
 
 
 class Heartbeat:
-    """Watches over the loop: ``longest`` is its longest stall so far, in seconds."""
+    """Watches over the loop: ``longest`` is its longest stall so far, in seconds.
+
+    Time in which this thread could have run, and the machine let others run, does not count.
+    """
 
     def __init__(self, interval: float = 0.01) -> None:
         self.longest = 0.0
+        self._queued = 0.0
         self._beats: asyncio.Queue[None] = asyncio.Queue()
         self._interval = interval
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> Self:
+        self._queued = _seconds_in_run_queue()
         self._due = self._loop.time() + self._interval
         self._timer = self._loop.call_at(self._due, self._beat)
         return self
@@ -148,11 +153,21 @@ class Heartbeat:
             await self._beats.get()
 
     def _beat(self) -> None:
-        now = self._loop.time()
+        now, queued = self._loop.time(), _seconds_in_run_queue()
         self._beats.put_nowait(None)
-        self.longest = max(self.longest, now - self._due)
+        self.longest = max(self.longest, now - self._due - (queued - self._queued))
+        self._queued = queued
         self._due = now + self._interval
         self._timer = self._loop.call_at(self._due, self._beat)
+
+
+def _seconds_in_run_queue() -> float:
+    """How long this thread has waited for a cpu so far."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except OSError:  # a kernel that does not count
+        return 0.0
 
 
 def resident_bytes() -> int:

@@ -7,10 +7,10 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,8 +22,6 @@ from tests.helpers.apps import has_ended
 from tests.helpers.ranks import is_alive, line_of, redirected, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aelastic.conduct.containment import Mode
 
 pytestmark = pytest.mark.asyncio
@@ -52,27 +50,6 @@ async def is_member(pid: int) -> None:
         await asyncio.sleep(0.001)
 
 
-@pytest.fixture
-def survivors() -> Iterator[list[int]]:
-    """Pids that the test lets live, and that are ended after it."""
-    pids: list[int] = []
-    yield pids
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        assert has_ended(pid)
-
-
-@pytest.mark.parametrize("mode", STRONG)
-@pytest.mark.parametrize("end", ["exit 0", "exit 3", SLEEPING], ids=["success", "failure", "closed"])
-async def test_what_left_its_group_goes_with_the_run(mode: Mode, end: str, tmp_path: Path) -> None:
-    async with shell(leaving() + end, logs_specs=redirected(tmp_path), containment=mode) as ctx:
-        escaped = await escaped_from(ctx)
-    assert ctx.containment == mode
-    assert has_ended(escaped)
-    assert ctx.result is not None
-    assert ctx.result.detached == {}
-
-
 @needs_cgroups
 async def test_in_a_control_group_it_goes_when_its_rank_ends(tmp_path: Path) -> None:
     script = f"until [ -e {tmp_path}/go ]; do sleep 0.01; done; {leaving()}"
@@ -93,22 +70,6 @@ async def test_a_control_group_holds_what_has_lost_its_environment(tmp_path: Pat
     assert has_ended(escaped)
 
 
-async def test_with_the_group_alone_it_is_let_go(tmp_path: Path, survivors: list[int]) -> None:
-    async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path), containment="group") as ctx:
-        survivors.append(await escaped_from(ctx))
-    assert is_alive(survivors[0])
-
-
-@pytest.mark.parametrize("mode", STRONG)
-async def test_what_is_started_to_outlive_the_run_does(mode: Mode, tmp_path: Path, survivors: list[int]) -> None:
-    script = leaving("AELASTIC_DETACH=1") + leaving() + SLEEPING
-    async with shell(script, logs_specs=redirected(tmp_path), containment=mode) as ctx:
-        survivors.append(await escaped_from(ctx))
-    assert is_alive(survivors[0])
-    assert ctx.result is not None
-    assert ctx.result.detached == {0: (survivors[0],)}
-
-
 @pytest.mark.parametrize("mode", STRONG)
 async def test_the_ranks_of_a_detached_application_are_not_detached(
     mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,27 +78,6 @@ async def test_the_ranks_of_a_detached_application_are_not_detached(
     async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path), containment=mode) as ctx:
         escaped = await escaped_from(ctx)
     assert has_ended(escaped)
-
-
-def leave_a_child() -> int:
-    """Start a process in a session of its own; its pid."""
-    return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
-
-
-@pytest.mark.filterwarnings("ignore:.*start_method='fork'.*:RuntimeWarning")
-@pytest.mark.parametrize("mode", STRONG)
-@pytest.mark.parametrize("start_method", ["spawn", "fork", "forkserver"])
-async def test_what_a_function_leaves_goes_with_the_run(start_method: str, mode: Mode) -> None:
-    ctx = await aelastic.start_processes(
-        "f",
-        leave_a_child,
-        {0: ()},
-        {0: {}},
-        start_method=start_method,
-        containment=mode,  # type: ignore[call-overload]
-    )
-    result = await ctx.wait()
-    assert has_ended(result.return_values[0])
 
 
 @pytest.mark.parametrize("mode", STRONG)
@@ -161,21 +101,6 @@ async def test_what_a_rank_of_a_rank_leaves_goes_with_the_outer_run(mode: Mode, 
     ) as ctx:
         escaped = await escaped_from(ctx)
     assert has_ended(escaped)
-
-
-@pytest.mark.parametrize("mode", STRONG)
-async def test_processes_of_the_application_and_of_other_runs_are_left_alone(mode: Mode, tmp_path: Path) -> None:
-    ours = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
-    try:
-        async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path / "1"), containment=mode) as other:
-            theirs = await escaped_from(other)
-            async with shell(leaving() + SLEEPING, logs_specs=redirected(tmp_path / "2"), containment=mode):
-                pass
-            assert is_alive(theirs)
-        assert ours.poll() is None
-    finally:
-        ours.kill()
-        ours.wait()
 
 
 @needs_cgroups
@@ -219,6 +144,36 @@ async def test_a_group_that_cannot_be_made_leaves_the_marker(monkeypatch: pytest
 async def test_an_unknown_containment_is_refused_at_once() -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match="containment: expected 'group', 'marker', 'cgroup'"):
         shell("exit 0", containment="jail")
+
+
+EXECUTES = "trap 'exec sleep 600' USR1; echo ready; while :; do sleep 0.01; done"
+
+
+async def test_a_process_that_executes_another_program_while_it_is_looked_at_is_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was opened before shows the environment of a memory that is no more: nothing."""
+
+    def open_and_let_it_execute(path: str, *args: Any, **options: Any) -> Any:
+        file = open(path, *args, **options)  # noqa: SIM115 - as the real one
+        if path == f"/proc/{pid}/environ" and not is_sleep(pid):
+            os.kill(pid, signal.SIGUSR1)
+            while not is_sleep(pid):
+                time.sleep(0.001)
+        return file
+
+    async with shell(EXECUTES, logs_specs=redirected(tmp_path), containment="marker") as ctx:
+        pid = ctx.pids()[0]
+        await line_of(ctx, "ready")
+        monkeypatch.setattr(marker, "open", open_and_let_it_execute, raising=False)
+        assert ctx._run is not None
+        assert marker.Quarry(ctx._run.containment._run, 0).look(pid).rank == 0
+
+
+def is_sleep(pid: int) -> bool:
+    """Whether the process has become that, and waits."""
+    name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+    return name == "sleep" and rest.startswith("S")
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])

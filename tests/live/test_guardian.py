@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aelastic.process import guardian as guardian_module
 from aelastic.process.guardian import Guardian
-from tests.helpers.apps import LOOPS, Application, has_ended
-from tests.helpers.ranks import CHILDREN, shell, wait_until_gone
+from tests.helpers.apps import LOOPS, Application
+from tests.helpers.guardians import guardians_of
+from tests.helpers.ranks import CHILDREN, shell
 from tests.without_pidfds.sitecustomize import PIDFDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 asynchronous = pytest.mark.asyncio
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 
 SLEEPING = "exec sleep 600"
 READY = "echo ready; exec sleep 600"
-
-
-def guardians_of(pid: int) -> list[int]:
-    """The guardians among the children of the process; one that has ended is none."""
-    found = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(one) for one in children.read_text().split() if _is_guardian(one)]
-    return found
-
-
-def _is_guardian(pid: str) -> bool:
-    with contextlib.suppress(OSError):
-        return b"aelastic-guardian" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 def guardian_of(pid: int, but: int = 0) -> int:
@@ -132,18 +117,6 @@ async def test_a_guardian_that_cannot_be_started_refuses_the_start(monkeypatch: 
 
 
 @each_loop
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
-def test_nothing_outlives_the_application(loop: str, how: signal.Signals, tmp_path: Path) -> None:
-    with Application("app_waits", loop, 30, tmp_path, READY, f"setsid {READY} & trap '' TERM; {READY}") as app:
-        app.line("ready")
-        guardian = guardian_of(app.process.pid)
-        app.process.send_signal(how)
-        app.ended()
-        assert not app.survivors()
-        assert wait_until_gone(guardian)
-
-
-@each_loop
 def test_nothing_outlives_the_application_whose_guardian_was_replaced(loop: str, tmp_path: Path) -> None:
     with Application("app_waits", loop, 30, tmp_path, READY, READY) as app:
         app.line("ready")
@@ -153,16 +126,6 @@ def test_nothing_outlives_the_application_whose_guardian_was_replaced(loop: str,
         app.process.kill()
         app.ended()
         assert not app.survivors()
-
-
-@each_loop
-def test_a_fork_of_the_application_does_not_keep_the_ranks_alive(loop: str) -> None:
-    with Application("app_forks", loop, "stay") as app:
-        fork, *ranks = map(int, app.line("forked").split()[1:])
-        app.process.kill()
-        app.ended()
-        assert all(map(has_ended, ranks))
-        assert not has_ended(fork, patience=0)
 
 
 @pytest.mark.parametrize("means", ["group", "pidfd", "none"] if PIDFDS else ["none"])

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,10 @@ from aelastic.process.cgroup import own_directory
 from tests.helpers.logs import finish
 from tests.helpers.ranks import is_alive, line_of, redirected, shell
 from tests.scenarios import vices
-from tests.scenarios.kinds import each_kind, ended, ranks
+from tests.scenarios.kinds import each_kind, ended, in_full, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.scenarios.kinds import Kind
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio
 SLEEPING = "exec sleep 600"
 HAS_CGROUPS = own_directory() is not None
 needs_cgroups = pytest.mark.skipif(not HAS_CGROUPS, reason="no cgroup v2 directory that can be written to")
-STRONG = [pytest.param("marker"), pytest.param("cgroup", marks=needs_cgroups)]
+each_strong = pytest.mark.parametrize("containment", ["marker", pytest.param("cgroup", marks=needs_cgroups)])
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def pid_file(tmp_path: Path) -> Iterator[Path]:
 
 
 @each_kind
-@pytest.mark.parametrize("containment", STRONG)
+@each_strong
 async def test_an_escapee_goes_with_the_run(kind: Kind, containment: str, pid_file: Path, tmp_path: Path) -> None:
     args = (str(pid_file),)
     async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path), containment=containment) as ctx:
@@ -54,7 +54,7 @@ async def test_an_escapee_goes_with_the_run(kind: Kind, containment: str, pid_fi
 
 
 @each_kind
-@pytest.mark.parametrize(("ending", "value"), [("exits", 0), ("exits", 3), ("is killed", signal.SIGKILL)])
+@pytest.mark.parametrize(("ending", "value"), [("exits", 0), ("is killed", signal.SIGKILL)])
 async def test_an_escapee_of_a_rank_that_ends_is_gone_with_the_result(
     kind: Kind, ending: str, value: int, pid_file: Path, tmp_path: Path
 ) -> None:
@@ -77,7 +77,7 @@ async def test_an_escapee_that_never_executed_anything_goes_too(kind: Kind, pid_
 
 
 @each_kind
-async def test_without_containment_it_stays(kind: Kind, pid_file: Path, tmp_path: Path) -> None:
+async def test_with_the_group_alone_it_stays(kind: Kind, pid_file: Path, tmp_path: Path) -> None:
     args = (str(pid_file),)
     async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path), containment="group") as ctx:
         await line_of(ctx, "ready")
@@ -85,10 +85,13 @@ async def test_without_containment_it_stays(kind: Kind, pid_file: Path, tmp_path
 
 
 @each_kind
-@pytest.mark.parametrize("ending", ["exits", "stays"])
-async def test_what_is_meant_to_stay_stays_and_is_told(kind: Kind, ending: str, pid_file: Path, tmp_path: Path) -> None:
-    args = (str(pid_file), "detached", ending)
-    async with ranks(kind, vices.lets_escape, args, logs_specs=redirected(tmp_path)) as ctx:
+@each_strong
+async def test_what_is_meant_to_stay_stays_and_is_told(
+    kind: Kind, containment: str, pid_file: Path, tmp_path: Path
+) -> None:
+    ending = "exits" if containment == "marker" else "stays"
+    args, specs = (str(pid_file), "detached", ending), redirected(tmp_path)
+    async with ranks(kind, vices.lets_escape, args, logs_specs=specs, containment=containment) as ctx:
         await line_of(ctx, "ready")
         if ending == "exits":
             await ctx.wait()
@@ -97,13 +100,14 @@ async def test_what_is_meant_to_stay_stays_and_is_told(kind: Kind, ending: str, 
     assert ctx.result.detached == {0: (int(pid_file.read_text()),)}
 
 
-async def test_processes_of_the_application_are_left_alone() -> None:
+@each_strong
+async def test_processes_of_the_application_are_left_alone(containment: str) -> None:
     ours = [subprocess.Popen(["/bin/sleep", "600"], start_new_session=new) for new in (False, True)]
     try:
-        async with shell("exit 3", SLEEPING) as ctx:
+        async with shell("exit 3", SLEEPING, containment=containment) as ctx:
             ours.append(subprocess.Popen(["/bin/sleep", "600"], start_new_session=True))
             await ctx.wait()
-        async with shell(SLEEPING, shutdown_timeout=0):
+        async with shell(SLEEPING, shutdown_timeout=0, containment=containment):
             pass
         assert [one.poll() for one in ours] == [None, None, None]
     finally:
@@ -113,12 +117,14 @@ async def test_processes_of_the_application_are_left_alone() -> None:
 
 
 @each_kind
-async def test_the_escapees_of_another_run_are_left_alone(kind: Kind, tmp_path: Path) -> None:
-    files = [tmp_path / "one", tmp_path / "other"]
+@each_strong
+async def test_the_escapees_of_another_run_are_left_alone(kind: Kind, containment: str, tmp_path: Path) -> None:
+    files, vice = [tmp_path / "one", tmp_path / "other"], vices.lets_escape
     specs = redirected(tmp_path)
-    async with ranks(kind, vices.lets_escape, (str(files[0]),), logs_specs=specs) as other:
+    async with ranks(kind, vice, (str(files[0]),), logs_specs=specs, containment=containment) as other:
         await line_of(other, "ready")
-        async with ranks(kind, vices.lets_escape, (str(files[1]),), logs_specs=redirected(tmp_path)) as ctx:
+        specs = redirected(tmp_path)
+        async with ranks(kind, vice, (str(files[1]),), logs_specs=specs, containment=containment) as ctx:
             await line_of(ctx, "ready")
         assert await ended(int(files[1].read_text()))
         assert is_alive(int(files[0].read_text()))
@@ -131,3 +137,18 @@ async def test_sixty_four_escapees_go(tmp_path: Path) -> None:
         escapees = [int((await line_of(ctx, "", rank)).text) for rank in range(64)]
         assert all(map(is_alive, escapees))
     assert await ended(*escapees)
+
+
+DAEMON = "trap '' TERM INT HUP; echo $$; exec > /dev/null sleep 600"
+
+
+@each_strong
+async def test_not_one_of_many_is_missed(containment: str, tmp_path: Path) -> None:
+    """Each a chain of programs that executes others while it is looked for."""
+    script = f'setsid sh -c "{DAEMON.replace("$", chr(92) + "$")}" & sleep 0.00$(($$ % 10)); exit 0'
+    for number in range(in_full(10, 300)):
+        specs = redirected(tmp_path / str(number))
+        async with shell(script, logs_specs=specs, containment=containment) as ctx:
+            result = await finish(ctx)
+        said = Path(result.stdouts[0]).read_text()
+        assert not said or await ended(int(said))

@@ -123,7 +123,7 @@ async def test_an_anyio_scope_around_close_skips_the_rest_of_the_grace(kind: Kin
 
 
 async def test_sixty_four_deaf_ranks_die_when_close_is_cancelled(tmp_path: Path) -> None:
-    ctx = await deaf("forkserver", tmp_path, count=64)
+    ctx = await deaf("fork", tmp_path, count=64)
     closing = await begun(ctx)
     closing.cancel()
     await asyncio.wait({closing})

@@ -84,7 +84,7 @@ def assert_true(result: aelastic.RunProcsResult, parts: tuple[str, ...]) -> None
 @IN_ANY_ORDER
 async def test_the_rank_that_failed_first_is_to_blame(kind: Kind, tmp_path: Path) -> None:
     orders = list(permutations(PARTS))
-    for start in range(0, in_full(20, 1000), AT_ONCE):
+    for start in range(0, in_full(10, 1000), AT_ONCE):
         rounds = {number: orders[number % len(orders)] for number in range(start, start + AT_ONCE)}
         runs = [outcome(kind, parts, tmp_path / str(number)) for number, parts in rounds.items()]
         for result, parts in zip(await asyncio.gather(*runs), rounds.values(), strict=True):
@@ -132,7 +132,7 @@ async def test_of_sixty_four_the_first_is_to_blame(tmp_path: Path) -> None:
 async def test_the_first_to_fail_is_blamed_however_busy_the_loop_is(busy: str) -> None:
     kill_in_order = block if busy == "blocked" else compute
     wrong = []
-    for first in (0, 1) * in_full(15, 500):
+    for first in (0, 1) * in_full(8, 500):
         async with shell(SLEEPING, SLEEPING) as ctx:
             kill_in_order(ctx.pids()[first], ctx.pids()[1 - first])
             result = await finish(ctx)

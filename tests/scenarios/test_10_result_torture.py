@@ -17,14 +17,14 @@ GIGABYTE = 1_000_000_000
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
-@each_method
+@pytest.mark.parametrize("method", ["spawn", "fork"])
 async def test_an_answer_of_a_gigabyte(method: Method) -> None:
     await bring_home_a_gigabyte(method)
 
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_an_answer_of_a_gigabyte_on_uvloop() -> None:
-    await bring_home_a_gigabyte("spawn")
+    await bring_home_a_gigabyte("forkserver")
 
 
 async def bring_home_a_gigabyte(method: Method) -> None:

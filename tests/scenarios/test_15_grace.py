@@ -10,20 +10,22 @@ import asyncio
 import gc
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 import aelastic
 from tests.helpers.ranks import line_of, redirected
 from tests.scenarios import vices
-from tests.scenarios.kinds import each_kind, ranks
+from tests.scenarios.kinds import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from tests.scenarios.kinds import Kind
+
+    Walk: TypeAlias = Callable[[aelastic.PContext], Awaitable[None]]
 
 pytestmark = pytest.mark.asyncio
 
@@ -59,8 +61,7 @@ async def by_close(ctx: aelastic.PContext) -> None:
     await ctx.close()
 
 
-PATHS: list[Callable[[aelastic.PContext], Awaitable[None]]] = [
-    by_signal,
+PATHS: list[Walk] = [
     by_a_failing_peer,
     by_cancellation,
     by_the_end_of_the_block,
@@ -91,16 +92,17 @@ def assert_grace_was_given(stage: Path, events: list[aelastic.Event]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:start_method='fork'")  # Python 3.11 watches each program in a thread
-@each_kind
-async def test_the_grace_is_the_same_on_every_path(kind: Kind, tmp_path: Path) -> None:
-    async def walk(path: Callable[[aelastic.PContext], Awaitable[None]]) -> None:
-        stage = tmp_path / path.__name__
-        stage.mkdir()
+@pytest.mark.parametrize("kinds", [("program", "spawn"), ("fork", "forkserver")], ids=" and ".join)
+async def test_the_grace_is_the_same_on_every_path(kinds: tuple[Kind, ...], tmp_path: Path) -> None:
+    async def walk(kind: Kind, path: Walk) -> None:
+        stage = tmp_path / kind / path.__name__
+        stage.mkdir(parents=True)
         ctx = await started(kind, stage)
         await path(ctx)
         assert_grace_was_given(stage, [event async for event in ctx.events()])
 
-    await asyncio.gather(*map(walk, PATHS))  # a grace takes its time
+    walks = [walk(kind, path) for kind in kinds for path in PATHS]
+    await asyncio.gather(walk(kinds[0], by_signal), *walks)  # together: a grace takes its time
 
 
 async def test_a_dropped_context_gives_the_grace(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def teed(tmp_path: Path, streams: Std = Std.OUT) -> aelastic.DefaultLogsSpecs:
 # Everything at once
 
 
-@pytest.mark.parametrize("kind", ["program", "forkserver"])
+@pytest.mark.parametrize("kind", ["program", "fork"])
 async def test_sixty_four_ranks_with_all_that_is_hard_to_log(kind: Kind, tmp_path: Path) -> None:
     args = [(rank, LINES) for rank in range(RANKS)]
     with console_in(tmp_path / "console"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -17,7 +18,7 @@ from aelastic.process.limits import explain
 from aelastic.process.marker import Hunted, Quarry, hunt, last_pid, mark, marks_can_be_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
 logger = logging.getLogger("aelastic")
@@ -95,9 +96,16 @@ class Containment:
         if rank in self._groups:
             self._adopted[rank] = self._executor.submit(_adopt, self._groups[rank], Quarry(self._run, rank), pid)
 
-    def lend_guardian(self) -> int | None:
-        """A descriptor for a fork, through which it tells the guardian of itself; the caller closes its copy."""
-        return self._guardian.lend() if self._guardian else None
+    @contextlib.contextmanager
+    def guardian_lent(self, *, to_server: bool) -> Iterator[int | None]:
+        """A descriptor for a fork, through which it tells the guardian of itself; see ``Guardian.lend``."""
+        guardian = self._guardian
+        descriptor = guardian.lend(to_server=to_server) if guardian else None
+        try:
+            yield descriptor
+        finally:
+            if guardian is not None and descriptor is not None:
+                guardian.take_back(descriptor)
 
     def members_file(self, rank: int) -> str | None:
         """Where a fork enters its control group by itself."""
@@ -144,13 +152,14 @@ class Containment:
             return None
         return guardian if guardian.leave(self._entries) else None
 
-    def drop(self) -> None:
-        """As ``settle`` and ``close``, where nobody can wait any more."""
-        self.release()
+    def drop(self) -> Guardian | None:
+        """As ``settle`` and ``close``, where nobody can wait for that; the guardian, if it ends."""
+        guardian = self.release()
         try:
             self._executor.submit(self._end_the_rest)
         except RuntimeError:  # the interpreter ends, and starts no thread any more
             self._end_the_rest()
+        return guardian
 
     def end_blocking(self) -> None:
         """As ``settle`` and ``close``, where no loop runs any more."""
@@ -205,21 +214,26 @@ class Containment:
 
 
 def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
-    """Make ``pid`` a member, and what it has started meanwhile; whether that is all."""
+    """Make ``pid`` a member, and what it has started meanwhile; whether that is all.
+
+    Who becomes a member may be forking just then, and what is gone may have forked: nobody is missed when a look at
+    all new processes shows none that is not a member, and no other was made meanwhile.
+    """
+    members, found = set[int](), [pid]
     try:
-        group.adopt(pid)
         for _ in range(_MOST_ROUNDS):
+            for one in found:
+                group.adopt(one)
+            members.update(found)
             last = last_pid()
-            if last == pid:
-                return True
-            if last is None or not pid < last <= pid + _FEW:
+            if last is None or not pid <= last <= pid + _FEW:
                 return False
-            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1)}
+            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1) if one not in members}
             if any(look.starting for look in looks.values()):
                 return False
-            for child in [one for one, look in looks.items() if look.rank is not None]:
-                group.adopt(child)
-            pid = last  # what is gone by now may have started something: look until there is nothing new
+            found = [one for one, look in looks.items() if look.rank is not None]
+            if not found and last == last_pid():
+                return True
     except OSError as error:
         logger.debug("process %d could not be put into its control group: %s", pid, error)
     return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import traceback
@@ -20,7 +19,7 @@ from aelastic.process.payload import Packed, Payload, new_token, pack
 from aelastic.process.receiving import Blocks
 from aelastic.process.sending import SendingPipe
 from aelastic.worker.bootstrap import command_line
-from aelastic.worker.forked import Entry, enter_and_run, enter_and_run_packed, receive_entry
+from aelastic.worker.forked import Entry, enter_and_run, receive_and_enter, run_packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,7 +162,7 @@ class ForkWorkload(FunctionWorkload):
         token = new_token()
         value_end = self._values.open(rank, token)
         ours = tuple(end for end in open_ends() if end != value_end)
-        with _entry(rank, surroundings, value_end, token, tools) as entry:
+        with _entry(rank, surroundings, value_end, token, tools, to_server=False) as entry:
             args = (replace(entry, close=ours), self._function, self._args[rank])
             process = fork(enter_and_run, args, on_exit, tools.clock)
         self._values.begin(rank, tools)
@@ -193,18 +192,19 @@ class ForkserverWorkload(FunctionWorkload):
         """Ask the fork server."""
         token = new_token()
         value_end = self._values.open(rank, token)
-        with _entry(rank, surroundings, value_end, token, tools) as entry:
+        with _entry(rank, surroundings, value_end, token, tools, to_server=True) as entry:
             args = (_sent(entry), Packed(self._function, self._args[rank]))
-            process = await fork_by_server(enter_and_run_packed, args, on_exit, tools.clock, tools.executor)
+            process = await fork_by_server(run_packed, args, on_exit, tools.clock, tools.executor)
         self._values.begin(rank, tools)
         return process
 
 
 @contextlib.contextmanager
-def _entry(rank: int, surroundings: Surroundings, value_end: int, token: bytes, tools: Tools) -> Iterator[Entry]:
+def _entry(
+    rank: int, surroundings: Surroundings, value_end: int, token: bytes, tools: Tools, *, to_server: bool
+) -> Iterator[Entry]:
     """What a fork needs to become ``rank``; what is lent to it is closed here afterwards."""
-    guardian_end = tools.containment.lend_guardian()
-    try:
+    with tools.containment.guardian_lent(to_server=to_server) as guardian_end:
         yield Entry(
             surroundings.env,
             surroundings.stdout,
@@ -215,9 +215,6 @@ def _entry(rank: int, surroundings: Surroundings, value_end: int, token: bytes, 
             guardian_end=guardian_end,
             members_file=tools.containment.members_file(rank),
         )
-    finally:
-        if guardian_end is not None:
-            os.close(guardian_end)
 
 
 def _entry_need() -> Need:
@@ -230,7 +227,7 @@ def _sent(entry: Entry) -> Sent:
     values = {one.name: getattr(entry, one.name) for one in fields(entry)}
     descriptors = {name: values[name] for name in ("stdout", "stderr", "value_end", "guardian_end")}
     sent = {name: number for name, number in descriptors.items() if number is not None and number >= 0}
-    return Sent(receive_entry, {name: value for name, value in values.items() if name not in sent}, sent)
+    return Sent(receive_and_enter, {name: value for name, value in values.items() if name not in sent}, sent)
 
 
 def _load(blocks: Blocks) -> Outcome:

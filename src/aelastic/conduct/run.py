@@ -133,7 +133,9 @@ class Run:
         except BaseException as broken:  # a Ctrl-C in this task, or a fault of ours: nobody may wait for ever
             try:
                 self._ranks.kill_the_rest()
-                self.containment.drop()
+                guardian = self.containment.drop()
+                if guardian is not None and isinstance(broken, Exception):
+                    await asyncio.wait({guardian.gone}, timeout=_PATIENCE)
             finally:
                 self._fail(broken)
             if not isinstance(broken, Exception):

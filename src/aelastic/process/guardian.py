@@ -57,6 +57,7 @@ class Guardian:
         self._users = 0
         self._deaths = 0
         self._write_end = -1
+        self._lent: set[int] = set()
         self._process: Process | None = None
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
@@ -103,14 +104,29 @@ class Guardian:
         if self._entries.pop(entry, entry) is None:
             self._tell(f"- {entry}")
 
-    def lend(self) -> int | None:
-        """A descriptor for a fork of ours, to write ``+ <entry>`` to before it does anything else."""
-        return os.dup(self._write_end) if self._write_end >= 0 else None
+    def lend(self, *, to_server: bool) -> int | None:
+        """A descriptor for a fork of ours, to write ``+ <entry>`` to before it does anything else; ``take_back`` ours.
+
+        ``to_server``: it is sent to who makes the fork; other forks made meanwhile must not keep it.
+        """
+        if self._write_end < 0:
+            return None
+        descriptor = os.dup(self._write_end)
+        if to_server:
+            self._lent.add(descriptor)
+        return descriptor
+
+    def take_back(self, descriptor: int) -> None:
+        """The fork has its own."""
+        self._lent.discard(descriptor)
+        os.close(descriptor)
 
     def forget(self) -> None:
         """In a fork of the application: whoever holds the pipe keeps the guardian waiting."""
         self._users = 0
         self._close_pipe()
+        while self._lent:
+            os.close(self._lent.pop())
 
     def _start(self) -> None:
         read_end, self._write_end = os.pipe()

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import itertools
 import os
-import re
 import select
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 MARKER = "AELASTIC_FAMILY"
 DETACH = "AELASTIC_DETACH"
 
-_DETACHED = re.compile(rb"(?:\A|\0)AELASTIC_DETACH=1(?:\0|\Z)")
+_VARIABLE = b"AELASTIC_FAMILY="
+_LONGEST_NUMBER = 10
 _BREATH = 0.05  # seconds that killed processes get to vanish before they are looked for again
 _SHORT_BREATH = 0.001
 _FLAGS, _BEGIN, _END = 5, 46, 47  # where they are in /proc/<pid>/stat, counted from the parent's pid
@@ -54,8 +54,8 @@ class Quarry:
     """What to look for: the processes of ``run``, or of one ``rank`` of it."""
 
     def __init__(self, run: str, rank: int | None = None) -> None:
-        which = r"\d{1,9}" if rank is None else str(rank)
-        self._mark = re.compile(rf"(?:\A|\0){MARKER}=[^\0]*:{re.escape(run)}\.({which}):".encode())
+        self._needle = f":{run}.".encode()
+        self._rank = rank
 
     def look(self, pid: int) -> Look:
         """Look at ``pid``. Raises ``OSError`` when no descriptor is left to look with."""
@@ -64,13 +64,23 @@ class Quarry:
             return Look()
         if not environ:
             return Look(starting=_is_starting(pid))
-        found = self._mark.search(environ)
-        return Look(int(found[1]), _DETACHED.search(environ) is not None) if found else Look()
+        rank = self._rank_in(environ)
+        return Look() if rank is None else Look(rank, _is_detached(environ))
 
     def is_meant(self, pid: int) -> bool:
         """Whether the process is one of them, and not there on purpose."""
         look = self.look(pid)
         return look.rank is not None and not look.detached
+
+    def _rank_in(self, environ: bytes) -> int | None:
+        """The rank that a mark in ``environ`` names, if it is one of those. A process can write there what it likes."""
+        if self._needle in environ:
+            for variable in environ.split(b"\0"):
+                number = variable.partition(self._needle)[2].partition(b":")[0]
+                is_one = variable.startswith(_VARIABLE) and number.isdigit() and len(number) < _LONGEST_NUMBER
+                if is_one and self._rank in (None, int(number)):
+                    return int(number)
+        return None
 
 
 def mark(run: str, rank: int, outer: str) -> str:
@@ -91,7 +101,11 @@ def is_detached(pid: int) -> bool | None:
     environ = _environ(pid)
     if environ == b"" and _is_starting(pid):
         return None
-    return _DETACHED.search(environ or b"") is not None
+    return _is_detached(environ or b"")
+
+
+def _is_detached(environ: bytes) -> bool:
+    return b"\0AELASTIC_DETACH=1\0" in b"\0" + environ + b"\0"
 
 
 def last_pid() -> int | None:
@@ -133,12 +147,16 @@ def _by_rank(ranks: Mapping[int, int]) -> dict[int, list[int]]:
 def _environ(pid: int) -> bytes | None:
     """None when the process has just ended, or is none of our business."""
     try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-            return file.readall()
+        return _read_environ(pid) or _read_environ(pid)  # empty: it may have become another program under our eyes
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
     return None
+
+
+def _read_environ(pid: int) -> bytes:
+    with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+        return file.readall()
 
 
 def _is_starting(pid: int) -> bool:

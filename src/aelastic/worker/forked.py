@@ -42,6 +42,26 @@ class Entry:
 
 def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     """Become a rank, then run ``function`` and deliver its value."""
+    _enter(entry)
+    _run(entry, function, args)
+
+
+def receive_and_enter(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
+    """Become a rank as soon as its entry has come through multiprocessing's fork server, with its ``descriptors``.
+
+    What comes next is its function: importing that may take long, and is the rank's own business.
+    """
+    entry = Entry(**values, **{name: descriptor.detach() for name, descriptor in descriptors.items()})
+    _enter(entry)
+    return entry
+
+
+def run_packed(entry: Entry, packed: tuple[Callable[..., Any], Sequence[Any]]) -> None:
+    """Run what came through multiprocessing's fork server, in the rank that has become one."""
+    _run(entry, *packed)
+
+
+def _enter(entry: Entry) -> None:
     _reset_signals()
     _forget_executors()
     os.setsid()
@@ -53,20 +73,13 @@ def enter_and_run(entry: Entry, function: Callable[..., Any], args: Sequence[Any
     os.environ.update(entry.env)
     if entry.cpus is not None:
         os.sched_setaffinity(0, entry.cpus)
+
+
+def _run(entry: Entry, function: Callable[..., Any], args: Sequence[Any]) -> None:
     try:
         record(run_and_deliver)(function, args, entry.value_end, entry.token)
     finally:
         flush_c_streams()  # multiprocessing ends its processes without that
-
-
-def receive_entry(values: dict[str, Any], descriptors: dict[str, Any]) -> Entry:
-    """An entry whose ``descriptors`` came through multiprocessing's fork server."""
-    return Entry(**values, **{name: descriptor.detach() for name, descriptor in descriptors.items()})
-
-
-def enter_and_run_packed(entry: Entry, packed: tuple[Callable[..., Any], Sequence[Any]]) -> None:
-    """As ``enter_and_run``, for what came through multiprocessing's fork server."""
-    enter_and_run(entry, *packed)
 
 
 def _enrol(entry: Entry) -> None:
