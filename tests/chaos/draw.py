@@ -34,7 +34,7 @@ _BREAKABLE: Mapping[Home, list[str]] = {
 def draw_scene(seeds: Sequence[int], *, contained: bool = False) -> ScenePlan:
     """The scene of ``seeds``: what each of them stands for, all at the same time.
 
-    ``contained``: with nothing that may outlive its gang.
+    ``contained``: with nothing that may outlive its gang, and a guardian that is left in peace.
     """
     gangs: list[GangPlan] = []
     eager, assaults = False, []
@@ -42,11 +42,11 @@ def draw_scene(seeds: Sequence[int], *, contained: bool = False) -> ScenePlan:
         draw = Draw(seed)
         eager = eager or draw.chance(0.1)
         if draw.chance(0.15):
-            stop = signal.SIGKILL if contained else signal.SIGSTOP  # a stopped guardian does not hear of our end
-            assaults.append(Assault(draw.seconds(0.5), int(draw.pick([signal.SIGKILL, signal.SIGKILL, stop]))))
+            kind = draw.pick([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
+            assaults.append(Assault(draw.seconds(0.5), int(kind)))
         count = draw.weigh({1: 8, 2: 2, 3: 1})
         gangs += [_draw_gang(draw, f"s{seed}-{number}-", contained=contained) for number in range(count)]
-    return ScenePlan(tuple(seeds), tuple(gangs), eager, assaults[0] if assaults else None)
+    return ScenePlan(tuple(seeds), tuple(gangs), eager, assaults[0] if assaults and not contained else None)
 
 
 def _draw_gang(draw: Draw, name: str, *, contained: bool) -> GangPlan:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.chaos.cell import control_groups, own_cell, remove_cell
 from tests.chaos.chance import Draw
@@ -20,7 +21,11 @@ from tests.chaos.traces import describe, kill
 from tests.helpers.apps import marked, new_loop
 from tests.helpers.guardians import guardians_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PATIENCE = 3.0  # seconds; one is promised, on a machine with nothing else to do
+_GUARDIANS_PATIENCE = 10.0  # it looks twice, in case a launch was going on
 _MARK = "AELASTIC_CHAOS_MURDER"
 _ROOT = Path(__file__).parent.parent.parent
 _LONGEST_LIFE = 3.0  # seconds
@@ -57,9 +62,11 @@ def murder(seed: int, loop: str) -> Murder:
         application.kill()
         began = time.monotonic()
         application.wait()
-        while (left := _left(mark, guardians)) and time.monotonic() < began + PATIENCE:
-            time.sleep(0.005)
+        gone = _wait_until(lambda: not marked(_MARK, mark), began + PATIENCE)
         seconds = time.monotonic() - began
+        left = [] if gone else [f"process {describe(pid)}" for pid in marked(_MARK, mark)]
+        if not _wait_until(lambda: not _alive(guardians), began + _GUARDIANS_PATIENCE):
+            left += [f"guardian {describe(pid)}" for pid in _alive(guardians)]
         kill(marked(_MARK, mark))
         litter = control_groups(application.pid)
         remove_cell(application.pid)
@@ -79,7 +86,7 @@ def be_killed(seed: int, loop: str) -> None:
 
 def _start(seed: int, loop: str, directory: str, mark: str) -> subprocess.Popen[bytes]:
     application = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.murder", str(seed), loop],
+        [sys.executable, "-m", "tests.chaos.victim", str(seed), loop],
         cwd=_ROOT,
         env={**os.environ, _MARK: mark, "TMPDIR": directory},
         stdin=subprocess.DEVNULL,
@@ -92,11 +99,12 @@ def _start(seed: int, loop: str, directory: str, mark: str) -> subprocess.Popen[
     return application
 
 
-def _left(mark: str, guardians: set[int]) -> list[str]:
-    """What runs of it. A guardian shows no mark; its environment is empty."""
-    alive = {pid for pid in guardians if os.path.exists(f"/proc/{pid}/exe")}
-    return [f"process {describe(pid)}" for pid in {*marked(_MARK, mark), *alive}]
+def _wait_until(condition: Callable[[], bool], deadline: float) -> bool:
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return true
 
 
-if __name__ == "__main__":
-    be_killed(int(sys.argv[1]), sys.argv[2])
+def _alive(guardians: set[int]) -> set[int]:
+    """They show no mark, their environment is empty."""
+    return {pid for pid in guardians if os.path.exists(f"/proc/{pid}/exe")}

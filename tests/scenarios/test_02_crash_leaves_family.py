@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,11 @@ CRASHES = {"exits": 3, "is killed": signal.SIGKILL, "raises": 0}
 EXITCODES = {"exits": 3, "is killed": -signal.SIGKILL, "raises": 1}
 
 
+def only_the_group(logs: Path) -> dict[str, Any]:
+    """Nothing but the process group holds the family together."""
+    return {"logs_specs": redirected(logs), "containment": "group"}
+
+
 async def family_of(ctx: aelastic.PContext, rank: int = 0) -> list[int]:
     """The pids that the rank has said."""
     return [int(word) for word in (await line_of(ctx, "family ", rank)).text.split()[1:]]
@@ -38,7 +43,7 @@ async def test_t02_the_family_of_a_crashed_rank_is_gone(kind: Kind, tmp_path: Pa
 async def crashed(kind: Kind, crash: str, logs: Path) -> None:
     """One rank crashes, its peer stays."""
     args = (crash, CRASHES[crash]), ("stays",)
-    async with ranks(kind, vices.starts_family, *args, logs_specs=redirected(logs)) as ctx:
+    async with ranks(kind, vices.starts_family, *args, **only_the_group(logs)) as ctx:
         family = await family_of(ctx)
         result = await ctx.wait()
         assert await ended(*family)
@@ -51,7 +56,7 @@ async def crashed(kind: Kind, crash: str, logs: Path) -> None:
 @each_kind
 async def test_the_family_of_a_rank_that_ends_well_goes_while_the_others_run(kind: Kind, tmp_path: Path) -> None:
     args = ("exits", 0), ("stays",)
-    async with ranks(kind, vices.starts_family, *args, logs_specs=redirected(tmp_path)) as ctx:
+    async with ranks(kind, vices.starts_family, *args, **only_the_group(tmp_path)) as ctx:
         assert await ended(*await family_of(ctx, 0))
         assert all(map(is_alive, [ctx.pids()[1], *await family_of(ctx, 1)]))
     assert ctx.result is not None
@@ -61,7 +66,7 @@ async def test_the_family_of_a_rank_that_ends_well_goes_while_the_others_run(kin
 @each_kind
 async def test_the_families_of_the_others_go_when_one_rank_fails(kind: Kind, tmp_path: Path) -> None:
     args = ("stays",), ("stays",), ("stays",)
-    async with ranks(kind, vices.starts_family, *args, logs_specs=redirected(tmp_path)) as ctx:
+    async with ranks(kind, vices.starts_family, *args, **only_the_group(tmp_path)) as ctx:
         families = [pid for rank in range(3) for pid in await family_of(ctx, rank)]
         ctx.send_signal(signal.SIGKILL, rank=0)
         result = await ctx.wait()
@@ -72,7 +77,7 @@ async def test_the_families_of_the_others_go_when_one_rank_fails(kind: Kind, tmp
 
 @each_kind
 async def test_the_family_goes_when_the_run_is_closed(kind: Kind, tmp_path: Path) -> None:
-    async with ranks(kind, vices.starts_family, ("stays",), logs_specs=redirected(tmp_path)) as ctx:
+    async with ranks(kind, vices.starts_family, ("stays",), **only_the_group(tmp_path)) as ctx:
         family = await family_of(ctx)
     assert await ended(*family)
     assert ctx.result is not None
@@ -81,7 +86,7 @@ async def test_the_family_goes_when_the_run_is_closed(kind: Kind, tmp_path: Path
 
 async def test_a_deaf_family_is_killed_with_its_deaf_leader(tmp_path: Path) -> None:
     script = "trap '' TERM; sleep 600 & echo family $!; wait"
-    async with shell(script, logs_specs=redirected(tmp_path), shutdown_timeout=0.05) as ctx:
+    async with shell(script, **only_the_group(tmp_path), shutdown_timeout=0.05) as ctx:
         family = await family_of(ctx)
     assert await ended(*family)
     assert ctx.result is not None
@@ -90,7 +95,7 @@ async def test_a_deaf_family_is_killed_with_its_deaf_leader(tmp_path: Path) -> N
 
 async def test_sixty_four_families_go(tmp_path: Path) -> None:
     scripts = ["sleep 600 & echo family $!; exit 3", *["sleep 600 & echo family $!; wait"] * 63]
-    async with shell(*scripts, logs_specs=redirected(tmp_path)) as ctx:
+    async with shell(*scripts, **only_the_group(tmp_path)) as ctx:
         result = await ctx.wait()
     assert result is not None
     assert result.first_failure is result.failures[0]
