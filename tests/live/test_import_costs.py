@@ -14,7 +14,7 @@ try:
 finally:
     print(*sys.modules)
 """
-SPARED = {"anyio", "cloudpickle", "importlib.metadata", "multiprocessing.process", "psutil", "rich"}
+SPARED = {"cloudpickle", "importlib.metadata", "multiprocessing.process", "psutil", "rich"}
 
 
 def test_a_run_of_programs_imports_little() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
+
+import anyio
 
 
 class Stoppable(Protocol):
@@ -26,39 +26,18 @@ async def wait_or_stop(
 ) -> None:
     """Wait for ``future``; when cancelled, stop ``run`` (``stopping``: kill it) and leave when it is over."""
     # An anyio scope cancels what is in it again and again: what made us stop is not also a reason to hurry.
-    known = stopping and _in_cancelled_scope()
+    known = stopping and anyio.current_effective_deadline() == -math.inf
     try:
-        with _anyio_scope(shield=known):
+        with anyio.CancelScope(shield=known):
             await _until_done(future, timeout)
     except asyncio.CancelledError:
         if stopping:
             run.kill()
         else:
             run.stop()
-        with _anyio_scope(shield=True):
+        with anyio.CancelScope(shield=True):
             await _outlast(run)
         raise
-
-
-def _uses_anyio() -> bool:
-    """Whether there can be a scope around us. If nobody has imported anyio, neither do we: it takes 30 ms."""
-    return "anyio" in sys.modules
-
-
-def _in_cancelled_scope() -> bool:
-    if not _uses_anyio():
-        return False
-    import anyio
-
-    return anyio.current_effective_deadline() == -math.inf
-
-
-def _anyio_scope(*, shield: bool) -> AbstractContextManager[object]:
-    if not _uses_anyio():
-        return nullcontext()
-    import anyio
-
-    return anyio.CancelScope(shield=shield)
 
 
 async def _until_done(future: asyncio.Future[Any], timeout: float | None) -> None:
