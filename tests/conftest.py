@@ -31,9 +31,14 @@ def pytest_configure() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(hook), *inherited]))
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loops to test on; ``AELASTIC_TEST_LOOPS`` narrows them down (a comma list)."""
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loops to test on; ``AELASTIC_TEST_LOOPS`` narrows them down (a comma list).
+
+    Of these, the first is enough for what is marked ``any_loop``: what takes long, and is the same on each.
+    """
     wanted = os.environ.get("AELASTIC_TEST_LOOPS", ",".join(LOOPS)).split(",")
+    if item.get_closest_marker("any_loop") is not None:
+        wanted = wanted[:1]
     return {name: LOOPS[name] for name in wanted}
 
 

@@ -202,13 +202,6 @@ def tells() -> tuple[int, int, int, int, float | None]:
     return rank.rank(), rank.world_size(), rank.local_rank(), rank.local_world_size(), rank.watchdog_interval()
 
 
-def hangs() -> None:
-    """Give one sign of life."""
-    rank.heartbeat()
-    while True:
-        time.sleep(0.05)
-
-
 def open_sockets() -> list[str]:
     """The sockets that this rank holds."""
     found = []

@@ -41,12 +41,12 @@ def test_a_run_that_succeeds(script: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "shown"),
-    [((), {"to stdout", "to stderr"}), (("--tee", "3"), {"[default0]:to stdout", "[default1]:to stderr"})],
+    ("args", "shown"),  # of rank 1: rank 0 may be stopped before it says anything
+    [((), {"to stdout", "to stderr"}), (("--tee", "3"), {"[default1]:to stdout", "[default1]:to stderr"})],
 )
 def test_what_ranks_say_goes_to_standard_error(script: Path, args: tuple[str, ...], shown: set[str]) -> None:
     done = aelastic("run", "--json", *args, "--nproc-per-node", "2", script)
-    assert shown <= set(done.stderr.splitlines())
+    assert all(one in done.stderr for one in shown)
     assert done.returncode == 3
     assert "Root Cause" in done.stderr
     events = events_of(done.stdout)

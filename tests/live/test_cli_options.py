@@ -34,13 +34,12 @@ def test_a_script_by_runpy(script: Path, method: str) -> None:
     ]
 
 
-@START_METHODS
 @pytest.mark.parametrize(
-    ("ending", "status", "says"),
+    ("method", "ending", "status", "says"),
     [
-        ("raise ValueError('no luck')", 1, "ValueError: no luck"),
-        ("import sys; sys.exit(4)", 4, "exited with code 4"),
-        ("import os; os._exit(0)", 1, "ended without delivering its value"),
+        ("spawn", "raise ValueError('no luck')", 1, "ValueError: no luck"),
+        ("fork", "import sys; sys.exit(4)", 4, "exited with code 4"),
+        ("forkserver", "import os; os._exit(0)", 1, "ended without delivering its value"),
     ],
 )
 def test_a_script_by_runpy_that_fails(script: Path, method: str, ending: str, status: int, says: str) -> None:

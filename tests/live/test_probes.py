@@ -19,7 +19,7 @@ from tests.helpers.ranks import CHILDREN, child, is_alive, line_of, redirected, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.any_loop]
 
 FAST: dict[str, Any] = {"interval": 0.1}
 
@@ -189,7 +189,7 @@ async def test_a_rank_that_does_not_answer_well_is_not_ready(vice: str, problem:
     async with shell(serving(port, vice), readiness=probe, logs_specs=redirected(tmp_path)) as ctx:
         await line_of(ctx, "soon")
         with pytest.raises(TimeoutError, match=problem):
-            await ctx.ready(1.0)
+            await ctx.ready(0.7)
 
 
 async def test_an_answer_of_another_program_does_not_count() -> None:
@@ -339,7 +339,7 @@ async def test_a_rank_that_finds_its_port_taken_and_ends_was_never_ready(kind: s
         try:
             async with shell("sleep 60", readiness=aelastic.TcpProbe(port, owned=False)) as ctx:
                 await ctx.ready()
-            for _ in range(25):
+            for _ in range(10):
                 async with shell("sleep 0.03; exit 1", readiness=probe) as ctx:
                     with pytest.raises(aelastic.NotReadyError, match="exited with code 1"):
                         await ctx.ready()

@@ -18,7 +18,7 @@ import pytest
 import aelastic
 from aelastic.process.notify import open_sockets
 from tests.helpers import functions
-from tests.helpers.apps import LOOPS, Application
+from tests.helpers.apps import Application
 from tests.helpers.ranks import line_of, python, redirected, shell
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ async def test_a_rank_that_ends_first_fails_the_wait_at_once_with_its_last_lines
     assert str(error).startswith("'w': rank 0 exited with code 3 before it was ready; its last lines:\n  starting\n")
 
 
+@pytest.mark.any_loop
 async def test_the_last_lines_are_not_waited_for_long(tmp_path: Path) -> None:
     holder = "echo last; (trap '' HUP; exec setsid sleep 3) & exit 0"
     specs = redirected(tmp_path)
@@ -379,26 +380,7 @@ waits_for_ever()
     assert failure.failed_at < failure.exited_at
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.filterwarnings("ignore:start_method='fork'")
-async def test_a_function_rank_that_hangs_shows_where(method: StartMethod, tmp_path: Path) -> None:
-    async with aelastic.start_processes(
-        "f",
-        functions.hangs,
-        {0: ()},
-        {0: {}},
-        start_method=method,
-        logs_specs=redirected(tmp_path),
-        watchdog=0.3,
-    ) as ctx:
-        result = await result_of(ctx)
-    failure = result.failures[0]
-    assert "in hangs" in failure.stderr_tail
-    assert failure.exitcode == -signal.SIGTERM
-    assert failure.reason.startswith("missed its watchdog")
-    assert result.first_failure is failure
-
-
+@pytest.mark.any_loop
 async def test_a_hung_rank_that_leaves_with_zero_has_failed(tmp_path: Path) -> None:
     script = """
 import signal, sys, time
@@ -432,6 +414,7 @@ while True: time.sleep(0.05)
     assert "missed its watchdog" in result.first_failure.reason
 
 
+@pytest.mark.any_loop
 async def test_stacks_are_asked_only_of_the_ranks_own_processes() -> None:
     script = f"""
 import os, socket, time
@@ -445,6 +428,7 @@ while True: time.sleep(0.05)
     assert result.exitcodes == {0: -signal.SIGABRT}
 
 
+@pytest.mark.any_loop
 async def test_a_rank_behind_a_shell_shows_its_stacks(tmp_path: Path) -> None:
     script = tmp_path / "inner.py"
     script.write_text(READY)
@@ -455,6 +439,7 @@ async def test_a_rank_behind_a_shell_shows_its_stacks(tmp_path: Path) -> None:
     assert result.exitcodes == {0: -signal.SIGTERM}
 
 
+@pytest.mark.any_loop
 async def test_a_rank_may_ask_for_more_time_and_may_give_itself_up() -> None:
     script = """
 import os, socket, time
@@ -475,6 +460,7 @@ while True: time.sleep(0.05)
     assert result.first_failure.reason == "said that it hangs (WATCHDOG=trigger)"
 
 
+@pytest.mark.any_loop
 async def test_a_stopping_run_expects_no_heartbeat(tmp_path: Path) -> None:
     script = """
 import signal, time
@@ -491,6 +477,7 @@ while True: time.sleep(0.05)
     assert not [event async for event in ctx.events() if isinstance(event, aelastic.RankHung)]
 
 
+@pytest.mark.any_loop
 async def test_a_rank_that_ends_by_itself_expects_no_watchdog() -> None:
     script = "import time; from aelastic import rank; rank.ready(); rank.stopping(); time.sleep(0.8)"
     async with python(script, readiness=aelastic.Notify(), watchdog=0.2) as ctx:
@@ -498,6 +485,7 @@ async def test_a_rank_that_ends_by_itself_expects_no_watchdog() -> None:
     assert not result.is_failed()
 
 
+@pytest.mark.any_loop
 async def test_too_late_to_be_ready(tmp_path: Path) -> None:
     script = "from aelastic import rank; rank.status('loading')" + SLEEP
     specs = redirected(tmp_path)
@@ -525,6 +513,7 @@ while True: rank.heartbeat(); time.sleep(0.02)
         assert await ctx.wait(0) is None
 
 
+@pytest.mark.any_loop
 async def test_the_peers_that_fail_in_consequence_do_not_take_the_blame(tmp_path: Path) -> None:
     fails = (
         "import time; from aelastic import rank; rank.ready(); rank.stopping(); time.sleep(0.6); raise SystemExit(4)"
@@ -550,10 +539,12 @@ async def test_the_peers_that_fail_in_consequence_do_not_take_the_blame(tmp_path
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("how", ["closes its loop", "is interrupted", "drops them", "just ends"])
+@pytest.mark.parametrize(
+    ("how", "loop"),
+    [("closes its loop", "uvloop"), ("is interrupted", "asyncio"), ("drops them", "asyncio"), ("just ends", "uvloop")],
+)
 async def test_an_application_that_leaves_its_ranks_leaves_no_socket(
-    loop: str, how: str, monkeypatch: pytest.MonkeyPatch
+    how: str, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="t-") as directory:
         monkeypatch.setenv("TMPDIR", directory)

@@ -410,8 +410,9 @@ async def test_signals_reach_the_ranks(tmp_path: Path) -> None:
 # Functions
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-@each_strategy
+@pytest.mark.parametrize(
+    ("strategy", "method"), [("one_for_all", "spawn"), ("one_for_one", "fork"), ("rest_for_one", "forkserver")]
+)
 async def test_functions_bring_their_values_home(strategy: Strategy, method: Any) -> None:
     supervisor = aelastic.Supervisor(
         "f",
@@ -434,12 +435,12 @@ async def test_many_restarts_leave_nothing_in_memory() -> None:
     supervisor = one_for_one("exit 0", restart=ENDLESS)
     events = supervisor.events()
     async with supervisor:
-        await next_event(events, aelastic.RankStarted, attempt=150)
+        await next_event(events, aelastic.RankStarted, attempt=110)
         gc.collect()
         assert len([one for one in gc.get_objects() if type(one) is Run]) <= 3
         assert len([one for one in threading.enumerate() if "aelastic" in one.name]) <= 4
     assert supervisor.result is not None
-    assert supervisor.result.restarts >= 150
+    assert supervisor.result.restarts >= 110
     assert len(supervisor.result.attempts) == 100
 
 

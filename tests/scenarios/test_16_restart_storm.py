@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aelastic.decide.supervision import Strategy
 
 SEEDS = range(200)
-STRATEGIES: tuple[Strategy, ...] = ("one_for_all", "one_for_one", "rest_for_one")
 LONGEST_STALL = 0.5  # seconds; machines that run tests are busy
 
 # Without a clock
@@ -85,18 +84,17 @@ def test_starts_in_a_period_are_bounded() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_a_missing_program_with_endless_retries(strategy: Strategy, tmp_path: Path) -> None:
+async def test_a_missing_program_with_endless_retries(tmp_path: Path) -> None:
     policy = aelastic.RestartPolicy(max_restarts=None, backoff=0.001, max_backoff=0.002, retry_start=True)
     specs = aelastic.DefaultLogsSpecs(str(tmp_path), redirects=aelastic.Std.ALL, keep_attempts=5)
     supervisor = aelastic.Supervisor(
-        "w", "/no/such/program", {0: ()}, {0: {}}, specs, strategy=strategy, restart=policy
+        "w", "/no/such/program", {0: ()}, {0: {}}, specs, strategy="one_for_one", restart=policy
     )
     events = supervisor.events()
     descriptors = len(os.listdir("/proc/self/fd"))
     async with supervisor:
         with Heartbeat() as heart:
-            restarting = await next_event(events, aelastic.RankRestarting, attempt=150)
+            restarting = await next_event(events, aelastic.RankRestarting, attempt=110)
             assert restarting.delay <= 0.002
             assert len(os.listdir("/proc/self/fd")) <= descriptors + 5
             (run_directory,) = tmp_path.iterdir()
@@ -111,23 +109,23 @@ async def test_a_missing_program_with_endless_retries(strategy: Strategy, tmp_pa
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
 async def test_a_program_that_fails_at_once_again_and_again(strategy: Strategy, tmp_path: Path) -> None:
     specs = redirected(tmp_path, keep_attempts=3)
-    policy = aelastic.RestartPolicy(max_restarts=40, backoff=0.001, max_backoff=0.01)
+    policy = aelastic.RestartPolicy(max_restarts=20, backoff=0.001, max_backoff=0.01)
     supervisor = supervised("echo words; exit 3", strategy=strategy, restart=policy, logs_specs=specs)
     with Heartbeat() as heart:
         async with supervisor:
             result = await supervisor.wait()
     assert heart.longest < LONGEST_STALL
-    assert result.restarts == 40
-    assert [one.number for one in result.attempts] == list(range(41))
-    assert result.gave_up == "rank 0 exited with code 3, and the 40 restarts allowed were used up"
+    assert result.restarts == 20
+    assert [one.number for one in result.attempts] == list(range(21))
+    assert result.gave_up == "rank 0 exited with code 3, and the 20 restarts allowed were used up"
     with pytest.raises(aelastic.ChildFailedError):
         result.raise_for_failures()
     (run_directory,) = tmp_path.iterdir()
-    assert {path.name for path in run_directory.iterdir()} == {"attempt_38", "attempt_39", "attempt_40"}
-    assert (run_directory / "attempt_40" / "0" / "stdout.log").read_text() == "words\n"
+    assert {path.name for path in run_directory.iterdir()} == {"attempt_18", "attempt_19", "attempt_20"}
+    assert (run_directory / "attempt_20" / "0" / "stdout.log").read_text() == "words\n"
 
 
 @pytest.mark.parametrize("loop", LOOPS)

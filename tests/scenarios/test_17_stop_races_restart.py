@@ -139,7 +139,7 @@ def test_ten_thousand_interleavings() -> None:
 
 # The same with processes: requests at any moment, whatever the ranks are doing then
 
-TIMES = 300 if os.environ.get("AELASTIC_TEST_FULL") else 25
+TIMES = 300 if os.environ.get("AELASTIC_TEST_FULL") else 12
 RANKS = 3
 
 # A rank holds a lock as long as it lives: another one of the same number would say so.

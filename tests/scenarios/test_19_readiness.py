@@ -55,10 +55,11 @@ def stuck_in_a_collective() -> None:
         ctypes.PyDLL(None).usleep(20_000)
 
 
+@pytest.mark.any_loop
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("ignore:start_method='fork'")
 async def test_a_slow_start_is_no_hang(method: StartMethod) -> None:
-    seconds = 5 * WATCHDOG
+    seconds = 3 * WATCHDOG
     async with aelastic.start_processes(
         "slow",
         holds_the_gil,
@@ -87,6 +88,7 @@ async def test_a_rank_that_dies_before_it_is_ready(readiness: aelastic.Readiness
     assert caught.value.last_lines.splitlines() == ["loading", "cannot open model.bin"]
 
 
+@pytest.mark.any_loop
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("ignore:start_method='fork'")
 async def test_a_rank_that_gets_stuck_shows_its_stacks_is_told_to_end_and_has_failed(
@@ -135,6 +137,7 @@ def gets_stuck_at_first(word: str) -> str:
     return word
 
 
+@pytest.mark.any_loop
 @pytest.mark.parametrize("strategy", ["one_for_all", "one_for_one"])
 async def test_a_rank_that_gets_stuck_is_replaced(strategy: Strategy, tmp_path: Path) -> None:
     async with aelastic.Supervisor(
@@ -172,6 +175,7 @@ async def test_a_rank_that_gets_stuck_is_replaced(strategy: Strategy, tmp_path: 
     }
 
 
+@pytest.mark.any_loop
 async def test_a_port_that_another_process_owns() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
