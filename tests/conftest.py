@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     """The loops to test on; ``AELASTIC_TEST_LOOPS`` narrows them down (a comma list)."""
     wanted = os.environ.get("AELASTIC_TEST_LOOPS", ",".join(LOOPS)).split(",")
     return {name: LOOPS[name] for name in wanted}
+
+
+def pytest_configure() -> None:
+    """Tests press Ctrl-C, which a shell lets its jobs in the background ignore, and all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
