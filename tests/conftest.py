@@ -26,7 +26,12 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def pytest_configure() -> None:
-    """``AELASTIC_TEST_PIDFD=off`` runs the tests, and every Python that they start, as if there were no pidfds."""
+    """``AELASTIC_TEST_PIDFD=off`` runs the tests, and every Python that they start, as if there were no pidfds.
+
+    They press Ctrl-C, which a shell lets its jobs in the background ignore, and all that these start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not PIDFDS:
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(hook), *inherited]))
@@ -36,12 +41,6 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     """The loops to test on; ``AELASTIC_TEST_LOOPS`` narrows them down (a comma list)."""
     wanted = os.environ.get("AELASTIC_TEST_LOOPS", ",".join(LOOPS)).split(",")
     return {name: LOOPS[name] for name in wanted}
-
-
-def pytest_configure() -> None:
-    """Tests press Ctrl-C, which a shell lets its jobs in the background ignore, and all that they start."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
