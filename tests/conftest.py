@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,12 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def pytest_configure() -> None:
-    """``AELASTIC_TEST_PIDFD=off`` runs the tests, and every Python that they start, as if there were no pidfds."""
+    """``AELASTIC_TEST_PIDFD=off`` runs the tests, and every Python that they start, as if there were no pidfds.
+
+    They press Ctrl-C, which a shell lets its jobs in the background ignore, and all that these start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not PIDFDS:
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.path.dirname(hook), *inherited]))
