@@ -89,7 +89,7 @@ def circumstances() -> dict[str, str | None]:
         "torch": version("torch"),
         "aelastic": version("aelastic"),
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
     }
 
 

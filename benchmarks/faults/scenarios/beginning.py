@@ -43,7 +43,7 @@ def aelastic_half_started(stage: Stage) -> None:
 
 def tell_half_started(seen: Seen) -> str:
     """What was raised, what is left."""
-    return f"raised {seen.facts.get('raised', 'nothing')[:60]}; {seen.left}"
+    return f"raised {seen.facts.get('raised', 'nothing')[:100]}; {seen.left}"
 
 
 # 13
