@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, help="the first scene; the next one has the next number")
     group.addoption("--chaos-gangs", type=int, help="how many gangs on each loop, at least")
     group.addoption("--chaos-seconds", type=float, help="how long on each loop")
+    group.addoption("--chaos-murders", type=int, help="how often an application is killed on each loop")
     group.addoption("--chaos-concurrency", type=int, default=1, help="seeds that make up one scene")
 
 

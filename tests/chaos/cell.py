@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 from aelastic.process.cgroup import ControlGroup, own_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_MOMENT = 2.0  # seconds
 
 
 @contextlib.contextmanager
@@ -40,9 +43,9 @@ def control_groups(pid: int | None = None) -> list[str]:
 
 
 def remove_cell(pid: int) -> None:
-    """``pid`` had no time to do it."""
+    """``pid`` had no time to do it. Waits a moment for those who have just been killed."""
     if (directory := _cell_of(pid)) is not None:
-        ControlGroup(directory, os.path.dirname(directory)).remove()
+        ControlGroup(directory, os.path.dirname(directory)).end(_MOMENT, time.monotonic)
 
 
 def can_have_control_groups() -> bool:

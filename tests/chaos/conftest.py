@@ -30,7 +30,8 @@ def options(request: pytest.FixtureRequest) -> Options:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """A long run has a long limit."""
-    longest = (config.getoption("chaos_seconds") or 0.0) + 2.0 * (config.getoption("chaos_gangs") or 0)
+    seconds, gangs, murders = (config.getoption(f"chaos_{name}") or 0.0 for name in ("seconds", "gangs", "murders"))
+    longest = seconds + 3.0 * gangs + 20.0 * murders
     for item in items:
         if "options" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(longest + _LIMIT))

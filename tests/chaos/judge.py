@@ -183,7 +183,7 @@ class _Case:
         if self.result.lost_log_bytes:
             yield f"lost log bytes: {self.result.lost_log_bytes}"
         states = {rank: one.state for rank, one in self.stage.states.items()}
-        if any(states[rank] is not RankState.EXITED for rank in self.codes):
+        if any(states.get(rank) is not RankState.EXITED for rank in self.codes):
             yield f"at the end the ranks are {states}"
         if any(one.exitcode != self.codes.get(rank) for rank, one in self.stage.states.items()):
             yield f"the snapshot has other exit codes: {self.stage.states}"

@@ -134,6 +134,8 @@ def _judge_result_paths(stage: Stage, attempt: Path) -> Iterator[str]:
     if stage.result is None:
         return
     for std, paths in ((Std.OUT, stage.result.stdouts), (Std.ERR, stage.result.stderrs)):
+        if set(paths) != set(range(len(stage.plan.ranks))):
+            yield f"the result says where {std!r} is of {sorted(paths)} only"
         for rank, path in paths.items():
             expected = str(attempt / str(rank) / f"{_STREAMS[std][1]}.log")
             if path != (expected if std in stage.plan.logs.captured(rank) else ""):

@@ -80,7 +80,8 @@ class Stage:
             try:
                 yield self.ctx
             finally:
-                self.note_stop()
+                if self.ctx.result is None:
+                    self.note_stop()
 
     def note_start(self) -> None:
         """The ranks are there: let the spectators in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import signal
@@ -72,7 +73,12 @@ def _descriptors() -> frozenset[tuple[int, str]]:
 
 def _handlers() -> frozenset[tuple[int, str]]:
     numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM}  # the last is pytest-timeout's
-    return frozenset((int(number), repr(signal.getsignal(number))) for number in numbers)
+    return frozenset((int(number), _name(signal.getsignal(number))) for number in numbers)
+
+
+def _name(handler: object) -> str:
+    """Without arguments: those of ``asyncio.Runner``'s are shown differently with each step of its task."""
+    return repr(handler.func if isinstance(handler, functools.partial) else handler)
 
 
 def _describe(pid: int) -> str:
