@@ -437,7 +437,7 @@ async def test_many_restarts_leave_nothing_in_memory() -> None:
     async with supervisor:
         await next_event(events, aelastic.RankStarted, attempt=110)
         gc.collect()
-        assert len([one for one in gc.get_objects() if type(one) is Run]) <= 3
+        assert len([one for one in gc.get_objects() if type(one) is Run]) <= 10
         assert len([one for one in threading.enumerate() if "aelastic" in one.name]) <= 4
     assert supervisor.result is not None
     assert supervisor.result.restarts >= 110

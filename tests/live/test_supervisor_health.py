@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +47,7 @@ async def test_a_rank_knows_which_of_how_many_it_is(strategy: Strategy) -> None:
 async def test_only_the_ranks_that_are_to_say_something_are_heard(tmp_path: Path) -> None:
     async with aelastic.Supervisor(
         "w",
-        "python",
+        sys.executable,
         {0: ("-c", SAYS_READY), 1: ("-c", "import time\nwhile True: time.sleep(0.05)"), 2: ("-c", SAYS_READY)},
         {rank: {} for rank in range(3)},
         redirected(tmp_path),

@@ -139,11 +139,13 @@ def wait_for(file: Path, text: str, count: int = 1) -> None:
         time.sleep(0.01)
 
 
-def test_a_terminal_that_goes_away_stops_the_ranks(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("view", ["--plain", "--local-ranks-filter=0,1"])
+def test_a_terminal_that_goes_away_stops_the_ranks(command: Command, view: str, tmp_path: Path) -> None:
+    """With lines alone, and with the table, which is what the second option leaves things at."""
     logs = tmp_path / "logs"
     *options, script = command(ends=True)
     program = sys.executable, "-m", "aelastic"
-    session = Session(*program, *options, "--log-dir", str(logs), script, cwd=tmp_path)
+    session = Session(*program, *options, view, "--log-dir", str(logs), script, cwd=tmp_path)
     deadline = time.monotonic() + PATIENCE
     while len(files := list(logs.rglob("stdout.log"))) < 2 or not all(file.read_text() for file in files):
         assert time.monotonic() < deadline

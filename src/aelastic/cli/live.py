@@ -80,10 +80,10 @@ class LiveView:
         from aelastic.cli.table import Renderer
 
         if find_spec("psutil") is None:
-            return Renderer(self._terminal), None
+            return Renderer(), None
         from aelastic.cli.usage import Meter
 
-        return Renderer(self._terminal), Meter()
+        return Renderer(), Meter()
 
     def _show(self, renderer: Renderer, meter: Meter | None, ranks: Mapping[int, RankSnapshot], begin: float) -> None:
         from aelastic.cli.table import Row

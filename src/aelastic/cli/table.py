@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from aelastic.events import RankState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TextIO
 
     from rich.console import RenderableType
 
@@ -43,10 +43,11 @@ class Row:
 
 
 class Renderer:
-    """Renders tables as ``terminal`` can show them."""
+    """Renders tables as the terminal of the environment can show them."""
 
-    def __init__(self, terminal: TextIO) -> None:
-        self._console = Console(file=terminal, highlight=False, soft_wrap=False)
+    def __init__(self) -> None:
+        # Into memory: even a capture writes to its file, which raises when the terminal has gone away.
+        self._console = Console(file=io.StringIO(), force_terminal=True, highlight=False, soft_wrap=False)
 
     def render(self, rows: Sequence[Row], title: str, now: float, columns: int, lines: int) -> Block:
         """At most half of the terminal, which has ``columns`` and ``lines``; ``now`` in seconds since the epoch."""
