@@ -334,7 +334,8 @@ async def test_the_logs_specs_of_torch_itself_works(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch.distributed.elastic.multiprocessing")
     specs = torch.DefaultLogsSpecs(log_dir=str(tmp_path), redirects=torch.Std.ALL, tee=torch.Std.ERR)
     envs: dict[int, dict[str, str]] = {0: {"TORCHELASTIC_RUN_ID": "mine"}, 1: {}}
-    async with shell("echo out", 'echo "$TORCHELASTIC_ERROR_FILE"; exit 3', envs=envs, logs_specs=specs) as ctx:
+    tells = 'echo "$TORCHELASTIC_ERROR_FILE"; exit 3'
+    async with shell("echo out", tells, envs=envs, logs_specs=specs, failure_grace=30) as ctx:
         result = await ctx.wait()
     assert result is not None
     assert Path(result.stdouts[0]).read_text() == "out\n"

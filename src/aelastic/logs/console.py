@@ -8,6 +8,7 @@ no line is lost by a slow one, and the memory used is bounded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -130,7 +131,8 @@ class Console:
             self._changed.notify()
         if not await wait_while_moving(self._ended, lambda: self.shown, patience):
             self._broken = True
-            threading.Thread(target=self._complain, name="aelastic-console-stuck", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # no thread is to be had: nobody is told, and we go on
+                threading.Thread(target=self._complain, name="aelastic-console-stuck", daemon=True).start()
             await asyncio.wait({self._ended}, timeout=patience)
         elif self.skipped and not self._broken:
             logger.warning("%d bytes were not shown on the console", self.skipped)
