@@ -81,7 +81,8 @@ def test_a_third_ctrl_c_does_no_harm(command: Command) -> None:
         terminal.press_ctrl_c()
         terminal.wait_for(b"got SIGINT 1", count=2)
         press_ctrl_c(terminal, 2)
-        assert terminal.wait() == 128 + signal.SIGINT
+        # The third leaves by the signal itself, unless the second had ended everything before; to a shell it is the same.
+        assert terminal.wait() in (128 + signal.SIGINT, -signal.SIGINT)
     assert b"got SIGINT 2" not in terminal.output
     assert b"Traceback" not in terminal.output
 
