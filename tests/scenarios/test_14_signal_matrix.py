@@ -81,7 +81,7 @@ def test_a_third_ctrl_c_does_no_harm(command: Command) -> None:
         terminal.press_ctrl_c()
         terminal.wait_for(b"got SIGINT 1", count=2)
         press_ctrl_c(terminal, 2)
-        # The third leaves by the signal itself, unless the second had ended everything before; to a shell it is the same.
+        # The third leaves by the signal itself, unless the second had ended everything before: the same to a shell.
         assert terminal.wait() in (128 + signal.SIGINT, -signal.SIGINT)
     assert b"got SIGINT 2" not in terminal.output
     assert b"Traceback" not in terminal.output
