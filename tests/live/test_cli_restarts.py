@@ -164,7 +164,7 @@ def test_torch_ddp_survives_the_loss_of_a_rank(tmp_path: Path) -> None:
     os.kill(victim, signal.SIGKILL)
     loss = disturbed.end()
     text = "\n".join(disturbed.lines)
-    assert text.count("weights are the same on all ranks") == 2
+    assert text.count("weights are the same on all ranks") == 2, text
     resumed = [int(epoch) for epoch in re.findall(r"rank \d: goes on after epoch (\d+), 1 restarts so far", text)]
     assert len(resumed) == 2
     assert resumed[0] == resumed[1] >= 2
