@@ -23,7 +23,7 @@ _NPROCS = 4
 def measure(
     contender: Contender, directory: Path, *, method: str, heavy: bool = False, preload: bool = False
 ) -> Values:
-    """``seconds`` are the first in an interpreter, as in a script; ``again`` those of the second, where helpers stay."""
+    """``seconds`` are the first in an interpreter, as in a script; ``again`` the second where helpers stay."""
     module = contender.load()
     function = work.heavy if heavy else work.trivial
     modules = ["numpy", work.__name__] if preload else []

@@ -70,7 +70,7 @@ def measure(contender: Contender, directory: Path, *, ranks: int, capture: Liter
 QUESTION = Question(
     name="idle",
     title="64 silent ranks: how often the supervisor wakes up",
-    metrics={"wakeups": ("1/s", "of all its threads and helpers"), "cpu": ("CPU s/s", "that this takes")},
+    metrics={"wakeups": ("wake-ups/s", "of all its threads and helpers"), "cpu": ("CPU s/s", "that this takes")},
     contenders=(POSIX_SPAWN, AELASTIC, AELASTIC_UVLOOP, ASYNCIO, TORCH, SIMPERVISOR, SUPERVICE),
     cases=(
         Case("no capture", {"ranks": 64, "capture": "none"}),

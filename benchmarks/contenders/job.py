@@ -27,8 +27,8 @@ class Job:
 
     ``capture``: ``none``, what the ranks write goes where ours goes; ``files``, both streams into files below
     ``directory``; ``tee``, the same, and each line to our standard output with the rank in front; ``filter``: as
-    ``tee``, and the lines that contain ``needle`` into a file of all ranks.
-    ``grace``: seconds between SIGTERM and SIGKILL. ``in_threads``: what blocks is called in threads, as an asyncio application must.
+    ``tee``, and the lines that contain ``needle`` into a file of all ranks. ``grace``: seconds between SIGTERM and
+    SIGKILL. ``in_threads``: what blocks is called in threads, as an asyncio application must.
     """
 
     program: str

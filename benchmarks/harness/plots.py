@@ -36,6 +36,7 @@ _COLOURS = {
     "simpervisor": "#b58900",
 }
 _WIDTH, _DPI = 9.0, 130
+_LONGEST_REASON = 60
 
 
 def draw(answers: Mapping[str, Answer], directory: Path) -> None:
@@ -112,7 +113,7 @@ def _exit(answer: Answer) -> Any:
 
 def _throughput(redirect: Answer, tee: Answer) -> Any:
     cases = [(redirect, case) for case in redirect.seen] + [(tee, case) for case in tee.seen]
-    heights = [len(_asked(answer, case, "rate")) for answer, case in cases]
+    heights = [len(_names(answer)) for answer, _ in cases]
     figure, panels = plt.subplots(
         len(cases), 1, figsize=(_WIDTH, 0.32 * sum(heights) + 0.9 * len(cases)), height_ratios=heights
     )
@@ -150,7 +151,7 @@ def _stall(answer: Answer) -> Any:
 
 def _idle(idle: Answer, slow: Answer) -> Any:
     cases = [(idle, case, "wakeups") for case in idle.seen] + [(slow, case, "share") for case in slow.seen]
-    heights = [len(_asked(answer, case, metric)) for answer, case, metric in cases]
+    heights = [len(_names(answer)) for answer, _, _ in cases]
     figure, panels = plt.subplots(
         len(cases), 1, figsize=(_WIDTH, 0.32 * sum(heights) + 0.9 * len(cases)), height_ratios=heights
     )
@@ -204,13 +205,21 @@ def _web(answer: Answer) -> Any:
 
 
 def _bars(axes: Any, answer: Answer, case: str, metric: str, *, log: bool) -> None:
-    names = list(reversed(_asked(answer, case, metric)))
+    names = list(reversed(_names(answer)))
     unit = answer.question.metrics[metric][0]
     values = [_median(answer, case, name, metric) or 0.0 for name in names]
     axes.barh(range(len(names)), values, color=[_COLOURS.get(name, "#888888") for name in names], height=0.7)
-    for place, value in enumerate(values):
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        there = bool(numbers.flat(answer.turns(case, name), metric))
         axes.annotate(
-            numbers.told(value, unit), (value, place), (3, 0), textcoords="offset points", va="center", fontsize=9
+            numbers.told(value, unit) if there else _reason(answer, case, name),
+            (value, place) if there else (0, place),
+            (3, 0),
+            xycoords="data" if there else ("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=9 if there else 8,
+            color="black" if there else "#999999",
         )
     axes.set_yticks(range(len(names)), names)
     if log:
@@ -228,6 +237,12 @@ def _bars(axes: Any, answer: Answer, case: str, metric: str, *, log: bool) -> No
 
 def _names(answer: Answer) -> list[str]:
     return [contender.name for contender in answer.question.contenders]
+
+
+def _reason(answer: Answer, case: str, name: str) -> str:
+    """Why there is no bar."""
+    reason = next((one.reason for one in answer.turns(case, name) if one.reason), "not asked")
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
 
 
 def _asked(answer: Answer, case: str, metric: str) -> list[str]:
