@@ -80,7 +80,7 @@ def _seen(directory: Path, limit: float | None) -> Seen:
         result: dict[str, Any] = json.loads((directory / "result.json").read_text())
     except FileNotFoundError:
         last = (directory / "stderr").read_text(errors="replace").strip().splitlines()[-1:]
-        ended = f"ended after {limit:.0f} s" if limit else "no result"
+        ended = f"ended after {limit:.0f} s" if limit is not None else "no result"
         return Seen(reason=": ".join([ended, *last]), late=limit is not None)
     if "values" in result:
         return Seen(values=result["values"])
