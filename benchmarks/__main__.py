@@ -73,7 +73,7 @@ def _write(directory: Path, answer: Answer, facts: dict[str, Any]) -> None:
 def report(answers: list[Answer], directory: Path) -> str:
     """Write ``table.md``, ``all.md`` and the plots; the text of the first."""
     by_name = {answer.question.name: answer for answer in answers}
-    text = f"{_circumstances(directory, answers)}\n\n{tables.budget_table(judge(by_name))}"
+    text = f"{_circumstances(answers)}\n\n{tables.budget_table(judge(by_name))}"
     directory.joinpath("table.md").write_text(text)
     everything = [text, *map(tables.answer_tables, answers)]
     directory.joinpath("all.md").write_text("\n\n".join(everything))
@@ -86,9 +86,9 @@ def report(answers: list[Answer], directory: Path) -> str:
     return text
 
 
-def _circumstances(directory: Path, answers: list[Answer]) -> str:
+def _circumstances(answers: list[Answer]) -> str:
     """Of every machine and day that figures are from."""
-    facts = [json.loads((directory / f"{answer.question.name}.json").read_text())["machine"] for answer in answers]
+    facts = [answer.machine for answer in answers]
     return "\n".join(dict.fromkeys(machine.sentence(one, facts[-1]["load_after"]) for one in facts))
 
 

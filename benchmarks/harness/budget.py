@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.harness import numbers
+from benchmarks.harness.running import questions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,95 +50,124 @@ class Verdict:
     reason: str = ""
 
 
-_NO_THREADS = sys.version_info >= (3, 12)
-_LAUNCH = 1.5 if _NO_THREADS else 2.0
+_SMALL = 0.2  # ratios below are told as fractions
 _OURS, _OURS_UVLOOP = "aelastic", "aelastic, uvloop"
 _STALL = "64 ranks, 2 GB"
 
-BUDGETS = (
-    Budget("exit of a rank until wait() returns", "torch", "exit", "1 rank", "seconds", _OURS, "torch", 1 / 100),
-    Budget("64 ranks of /bin/true", "posix_spawn", "launch", "64 ranks", "seconds", _OURS, "posix_spawn", _LAUNCH),
-    Budget("the same", "torch, period 0.01", "launch", "64 ranks", "seconds", _OURS, "torch, period 0.01", 1.0),
-    Budget(
-        "4 trivial function ranks, spawn", "torch", "functions", "spawn, trivial", "seconds", _OURS, "torch", 1 / 12
-    ),
-    Budget("the same", "multiprocessing", "functions", "spawn, trivial", "seconds", _OURS, "multiprocessing", 1.3),
-    Budget(
-        "tee with prefix, 4 ranks at full speed", "torch", "tee", "with prefix", "rate", _OURS, "torch", 8, least=True
-    ),
-    Budget(
-        "the same, on a terminal", "torch", "tee", "with prefix, on a terminal", "rate", _OURS, "torch", 8, least=True
-    ),
-    Budget("redirect only, 1 rank", "cat > file", "redirect", "1 rank", "rate", _OURS, "cat > file", 0.8, least=True),
-    Budget("redirect only, 8 ranks", "cat > file", "redirect", "8 ranks", "rate", _OURS, "cat > file", 0.8, least=True),
-    Budget(
-        "longest stall, launch of 64 ranks from 2 GB, uvloop",
-        "uvloop's subprocess",
-        "stall",
-        _STALL,
-        "launch_longest",
-        _OURS_UVLOOP,
-        "asyncio, uvloop",
-        1 / 10,
-    ),
-    Budget(
-        "the same, launch, full speed and stop",
-        "uvloop's subprocess",
-        "stall",
-        _STALL,
-        "longest",
-        _OURS_UVLOOP,
-        "asyncio, uvloop",
-        1 / 10,
-    ),
-    Budget("wake-ups per second, 64 silent ranks", "torch", "idle", "redirect", "wakeups", _OURS, None, 0),
-    Budget("the same, tee", "torch", "idle", "tee", "wakeups", _OURS, None, 0),
-    Budget(
-        "1000 ranks start and stop; threads for each",
-        "-",
-        "footprint",
-        "1000 ranks, redirect",
-        "threads",
-        _OURS,
-        None,
-        0.01,
-        only=_NO_THREADS,
-    ),
-    Budget("the same, uvloop", "-", "footprint", "1000 ranks, redirect", "threads", _OURS_UVLOOP, None, 0.01),
-    Budget("import aelastic", "bare interpreter", "import", "import", "over_bare", "import aelastic", None, 0.060),
-    Budget(
-        "import of what start_processes needs",
-        "bare interpreter",
-        "import",
-        "import",
-        "over_bare",
-        "aelastic.start_processes",
-        None,
-        0.060,
-    ),
-    Budget("worker bootstrap", "bare interpreter", "import", "import", "over_bare", "worker bootstrap", None, 0.015),
-    Budget(
-        "aelastic run, 2 ranks of a trivial script",
-        "torchrun",
-        "launcher",
-        "2 ranks",
-        "seconds",
-        "aelastic run",
-        "torchrun",
-        1 / 8,
-    ),
-)
+
+def budgets(python: tuple[int, int]) -> tuple[Budget, ...]:
+    """The rows for a version of Python. Asyncio's own loop has a thread for each child before 3.12."""
+    no_threads = python >= (3, 12)
+    launch = 1.5 if no_threads else 2.0
+    return (
+        Budget("exit of a rank until wait() returns", "torch", "exit", "1 rank", "seconds", _OURS, "torch", 1 / 100),
+        Budget("64 ranks of /bin/true", "posix_spawn", "launch", "64 ranks", "seconds", _OURS, "posix_spawn", launch),
+        Budget("the same", "torch, period 0.01", "launch", "64 ranks", "seconds", _OURS, "torch, period 0.01", 1.0),
+        Budget(
+            "4 trivial function ranks, spawn", "torch", "functions", "spawn, trivial", "seconds", _OURS, "torch", 1 / 12
+        ),
+        Budget("the same", "multiprocessing", "functions", "spawn, trivial", "seconds", _OURS, "multiprocessing", 1.3),
+        Budget(
+            "tee with prefix, 4 ranks at full speed",
+            "torch",
+            "tee",
+            "with prefix",
+            "rate",
+            _OURS,
+            "torch",
+            8,
+            least=True,
+        ),
+        Budget(
+            "the same, on a terminal",
+            "torch",
+            "tee",
+            "with prefix, on a terminal",
+            "rate",
+            _OURS,
+            "torch",
+            8,
+            least=True,
+        ),
+        Budget(
+            "redirect only, 1 rank", "cat > file", "redirect", "1 rank", "rate", _OURS, "cat > file", 0.8, least=True
+        ),
+        Budget(
+            "redirect only, 8 ranks", "cat > file", "redirect", "8 ranks", "rate", _OURS, "cat > file", 0.8, least=True
+        ),
+        Budget(
+            "longest stall, launch of 64 ranks from 2 GB, uvloop",
+            "uvloop's subprocess",
+            "stall",
+            _STALL,
+            "launch_longest",
+            _OURS_UVLOOP,
+            "asyncio, uvloop",
+            1 / 10,
+        ),
+        Budget(
+            "the same, launch, full speed and stop",
+            "uvloop's subprocess",
+            "stall",
+            _STALL,
+            "longest",
+            _OURS_UVLOOP,
+            "asyncio, uvloop",
+            1 / 10,
+        ),
+        Budget("wake-ups per second, 64 silent ranks", "torch", "idle", "redirect", "wakeups", _OURS, None, 0),
+        Budget("the same, tee", "torch", "idle", "tee", "wakeups", _OURS, None, 0),
+        Budget(
+            "1000 ranks start and stop; threads for each",
+            "-",
+            "footprint",
+            "1000 ranks, redirect",
+            "threads",
+            _OURS,
+            None,
+            0.01,
+            only=no_threads,
+        ),
+        Budget("the same, uvloop", "-", "footprint", "1000 ranks, redirect", "threads", _OURS_UVLOOP, None, 0.01),
+        Budget("import aelastic", "bare interpreter", "import", "import", "over_bare", "import aelastic", None, 0.060),
+        Budget(
+            "import of what start_processes needs",
+            "bare interpreter",
+            "import",
+            "import",
+            "over_bare",
+            "aelastic.start_processes",
+            None,
+            0.060,
+        ),
+        Budget(
+            "worker bootstrap", "bare interpreter", "import", "import", "over_bare", "worker bootstrap", None, 0.015
+        ),
+        Budget(
+            "aelastic run, 2 ranks of a trivial script",
+            "torchrun",
+            "launcher",
+            "2 ranks",
+            "seconds",
+            "aelastic run",
+            "torchrun",
+            1 / 8,
+        ),
+    )
 
 
 def judge(answers: Mapping[str, Answer]) -> list[Verdict]:
     """Every row, with what was seen."""
-    return [_judge(budget, answers.get(budget.question)) for budget in BUDGETS]
+    versions = [answer.machine["python"] for answer in answers.values() if answer.machine]
+    python = versions[-1].split()[-1].split(".") if versions else sys.version_info
+    return [_judge(budget, answers.get(budget.question)) for budget in budgets((int(python[0]), int(python[1])))]
 
 
 def _judge(budget: Budget, answer: Answer | None) -> Verdict:
+    (question,) = questions([budget.question])
+    unit = question.metrics[budget.metric][0]
     if answer is None or budget.case not in answer.seen:
-        return Verdict(budget, "", "", "", _bound(budget, ""), None, "not asked")
-    unit = answer.question.metrics[budget.metric][0]
+        return Verdict(budget, "", "", "", _bound(budget, unit), None, "not asked")
     ours = answer.turns(budget.case, budget.ours)
     theirs = answer.turns(budget.case, budget.theirs or budget.against)
     seen = numbers.flat(ours, budget.metric)
@@ -167,8 +197,8 @@ def _bound(budget: Budget, unit: str) -> str:
     sign = "≥" if budget.least else "≤"
     if budget.theirs is None:
         return f"{sign} {numbers.told(budget.bound, unit)}"
-    return f"{sign} {_ratio(budget.bound)}"
+    return f"{sign} 1/{1 / budget.bound:.0f}" if budget.bound < _SMALL else f"{sign} {budget.bound:g} times"
 
 
 def _ratio(value: float) -> str:
-    return f"1/{numbers.digits(1 / value)}" if 0 < value < 0.2 else f"{numbers.digits(value)} times"
+    return f"1/{numbers.digits(1 / value)}" if 0 < value < _SMALL else f"{numbers.digits(value)} times"

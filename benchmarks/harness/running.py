@@ -40,10 +40,11 @@ ORDER = (
 
 @dataclass(slots=True)
 class Answer:
-    """What was seen: by case, by contender, one ``Seen`` for each turn."""
+    """What was seen: by case, by contender, one ``Seen`` for each turn; and the facts of the machine, if it is stored."""
 
     question: Question
     seen: dict[str, dict[str, list[Seen]]] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
 
     def turns(self, case: str, contender: str) -> list[Seen]:
         """Empty if it was not asked."""
@@ -117,8 +118,9 @@ def load(directory: Path) -> list[Answer]:
     for question in questions([]):
         path = directory / f"{question.name}.json"
         if path.exists():
-            answer = Answer(question)
-            for case, contenders in json.loads(path.read_text())["cases"].items():
+            stored = json.loads(path.read_text())
+            answer = Answer(question, machine=stored["machine"])
+            for case, contenders in stored["cases"].items():
                 answer.seen[case] = {name: [Seen(**one) for one in turns] for name, turns in contenders.items()}
             answers.append(answer)
     return answers
