@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contenders import (
     AELASTIC,
+    AELASTIC_GROUP,
+    AELASTIC_MARKER,
     AELASTIC_UVLOOP,
     ASYNCIO,
     POSIX_SPAWN,
@@ -58,7 +60,18 @@ QUESTION = Question(
     name="exit",
     title="A rank ends: until wait() returns",
     metrics={"seconds": ("s", "from the moment that lets the rank end")},
-    contenders=(POSIX_SPAWN, AELASTIC, AELASTIC_UVLOOP, ASYNCIO, TORCH, TORCH_10MS, SIMPERVISOR, SUPERVICE),
+    contenders=(
+        POSIX_SPAWN,
+        AELASTIC,
+        AELASTIC_UVLOOP,
+        AELASTIC_MARKER,
+        AELASTIC_GROUP,
+        ASYNCIO,
+        TORCH,
+        TORCH_10MS,
+        SIMPERVISOR,
+        SUPERVICE,
+    ),
     cases=(Case("1 rank", {"count": 20}),),
     measure=measure,
     turns=3,

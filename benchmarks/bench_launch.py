@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contenders import (
     AELASTIC,
+    AELASTIC_GROUP,
+    AELASTIC_MARKER,
     AELASTIC_UVLOOP,
     ASYNCIO,
     ASYNCIO_UVLOOP,
@@ -60,6 +62,8 @@ QUESTION = Question(
         POSIX_SPAWN,
         AELASTIC,
         AELASTIC_UVLOOP,
+        AELASTIC_MARKER,
+        AELASTIC_GROUP,
         ASYNCIO,
         ASYNCIO_UVLOOP,
         TORCH,

@@ -45,6 +45,8 @@ class Contender:
 
 AELASTIC = Contender("aelastic", "aelastic_")
 AELASTIC_UVLOOP = Contender("aelastic, uvloop", "aelastic_", "uvloop")
+AELASTIC_MARKER = Contender("aelastic, marker", "aelastic_marker")
+AELASTIC_GROUP = Contender("aelastic, group", "aelastic_group")
 ASYNCIO = Contender("asyncio", "asyncio_")
 ASYNCIO_UVLOOP = Contender("asyncio, uvloop", "asyncio_", "uvloop")
 TORCH = Contender("torch", "torch_elastic", period=1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aelastic
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class AelasticGang:
     """A ``Gang`` of ``start_processes``."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, containment: Literal["group", "marker"] | None) -> None:
         self._job = job
+        self._containment = containment
         self.context: aelastic.SubprocessContext
 
     async def start(self) -> None:
@@ -31,6 +32,7 @@ class AelasticGang:
             logs_specs=_specs(job),
             duplicate_stdout_filters=filters,
             shutdown_timeout=job.grace,
+            containment=self._containment,
         )
 
     def pids(self) -> list[int]:
@@ -55,9 +57,9 @@ def _specs(job: Job) -> aelastic.DefaultLogsSpecs:
     return aelastic.DefaultLogsSpecs(job.directory, redirects=aelastic.Std.ALL, tee=tee)
 
 
-def gang(job: Job) -> AelasticGang:
+def gang(job: Job, containment: Literal["group", "marker"] | None = None) -> AelasticGang:
     """See ``benchmarks.contenders``."""
-    return AelasticGang(job)
+    return AelasticGang(job, containment)
 
 
 async def function_ranks(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _COLOURS = {
     "aelastic": "#0b5fa5",
     "aelastic, uvloop": "#4fa3e3",
+    "aelastic, marker": "#6f9fc8",
+    "aelastic, group": "#a9c9e3",
     "asyncio": "#2f7d32",
     "asyncio, uvloop": "#7cb97e",
     "torch": "#d1491b",

@@ -40,7 +40,7 @@ ORDER = (
 
 @dataclass(slots=True)
 class Answer:
-    """What was seen: by case, by contender, one ``Seen`` for each turn; and the facts of the machine, if it is stored."""
+    """What was seen: by case, by contender, one ``Seen`` for each turn; with the facts of the machine once stored."""
 
     question: Question
     seen: dict[str, dict[str, list[Seen]]] = field(default_factory=dict)
