@@ -50,8 +50,8 @@ QUESTION = Question(
     cases=(
         Case("spawn, trivial", {"method": "spawn"}, turns=3),
         Case("fork, trivial", {"method": "fork"}),
-        Case("forkserver, trivial", {"method": "forkserver"}),
-        Case("spawn, heavy", {"method": "spawn", "heavy": True}),
+        Case("forkserver, trivial", {"method": "forkserver"}, turns=1),
+        Case("spawn, heavy", {"method": "spawn", "heavy": True}, turns=1),
         Case("forkserver, heavy, preloaded", {"method": "forkserver", "heavy": True, "preload": True}, shown="again"),
     ),
     measure=measure,

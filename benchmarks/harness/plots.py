@@ -80,7 +80,7 @@ def _launch(answer: Answer) -> Any:
 
 
 def _line(axes: Any, name: str, points: Sequence[tuple[float, float]]) -> None:
-    wide = 2.4 if name.startswith("aelastic") else 1.5
+    wide = 2.4 if name in ("aelastic", "aelastic, uvloop") else 1.5
     style = "--" if name in ("posix_spawn", "cat > file") else "-"
     xs, ys = zip(*points, strict=True)
     axes.plot(xs, ys, style, color=_COLOURS.get(name), linewidth=wide, marker="o", markersize=3.5)
