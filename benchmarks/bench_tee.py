@@ -1,12 +1,14 @@
 """How many lines per second are shown, with the rank in front, or filtered into one file, at full speed?
 
-Standard output is a file, so that every line can be looked at afterwards; in one case a terminal, which Python's text
-streams write to line by line, with ``cat`` at its other end. Torch shows what was written when its ``wait`` looks next,
+Standard output is a file, so that every line can be looked at afterwards. In one case it is a terminal, which Python's
+text streams write to line by line, with ``cat`` at its other end; in one it is without buffer, as with
+``PYTHONUNBUFFERED=1``, which many containers set. Torch shows what was written when its ``wait`` looks next,
 up to a second after the end.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
@@ -43,14 +45,16 @@ def measure(
     ranks: int,
     lines: int,
     capture: Literal["tee", "filter"],
-    terminal: bool = False,
+    stdout: Literal["usual", "terminal", "unbuffered"] = "usual",
 ) -> Values:
     """Lines per second that the ranks write, until all are shown; ``torn``: how many are not shown whole."""
     module = contender.load()
     source = lines_file(directory, lines)
     logs = directory / "logs"
     shown = lines if capture == "tee" else lines // EVERY
-    output = _terminal(directory) if terminal else directory / "stdout"
+    output = _terminal(directory) if stdout == "terminal" else directory / "stdout"
+    if stdout == "unbuffered":
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
 
     async def main() -> Values:
         gang = module.gang(Job("cat", ((source,),) * ranks, str(logs), capture=capture, needle=NEEDLE))
@@ -61,7 +65,7 @@ def measure(
         seconds = time.perf_counter() - begin
         await gang.close()
         assert codes == [0] * ranks, codes
-        if terminal:
+        if stdout == "terminal":
             _hang_up()
         whole = _whole(output if capture == "tee" else next(logs.rglob("filtered_stdout.log")))
         return {"rate": ranks * lines / seconds, "torn": ranks * shown - whole}
@@ -107,7 +111,8 @@ QUESTION = Question(
     contenders=_EVERYBODY,
     cases=(
         Case("with prefix", {"ranks": 4, "lines": _LINES, "capture": "tee"}),
-        Case("with prefix, on a terminal", {"ranks": 4, "lines": _LINES // 8, "capture": "tee", "terminal": True}),
+        Case("with prefix, on a terminal", {"ranks": 4, "lines": _LINES // 8, "capture": "tee", "stdout": "terminal"}),
+        Case("with prefix, unbuffered", {"ranks": 4, "lines": _LINES // 4, "capture": "tee", "stdout": "unbuffered"}),
         Case("filtered, 1 line of 10", {"ranks": 4, "lines": _LINES, "capture": "filter"}),
     ),
     measure=measure,

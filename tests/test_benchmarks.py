@@ -37,9 +37,9 @@ def test_a_trial_that_does_not_end_is_ended_with_its_ranks() -> None:
 
 
 def test_a_failure_is_shown_beside_what_succeeded() -> None:
-    turns = [Seen({"seconds": 0.5}), Seen(reason="AssertionError: no")]
+    turns = [Seen({"seconds": [0.5, 0.7, 0.6]}), Seen(reason="AssertionError: no")]
     answer = Answer(QUESTION, {POLITE.name: {SUPERVICE.name: turns}})
-    assert "500 ms (500 ms to 500 ms); 1 of 2 failed: AssertionError: no" in tables.answer_tables(answer)
+    assert "600 ms (500 ms to 700 ms); 1 of 2 failed: AssertionError: no" in tables.answer_tables(answer)
 
 
 def test_every_file_is_a_question_and_every_row_of_the_budget_one_of_its_cases() -> None:

@@ -90,6 +90,17 @@ def budgets(python: tuple[int, int]) -> tuple[Budget, ...]:
             least=True,
         ),
         Budget(
+            "the same, PYTHONUNBUFFERED=1",
+            "torch",
+            "tee",
+            "with prefix, unbuffered",
+            "rate",
+            _OURS,
+            "torch",
+            8,
+            least=True,
+        ),
+        Budget(
             "redirect only, 1 rank", "cat > file", "redirect", "1 rank", "rate", _OURS, "cat > file", 0.8, least=True
         ),
         Budget(

@@ -87,8 +87,8 @@ def _line(axes: Any, name: str, points: Sequence[tuple[float, float]]) -> None:
 
 
 def _exit(answer: Answer) -> Any:
-    figure, axes = plt.subplots(figsize=(_WIDTH, 5))
     case = next(iter(answer.seen))
+    figure, axes = plt.subplots(figsize=(_WIDTH, 0.55 * len(_names(answer)) + 1))
     for place, name in enumerate(reversed(_asked(answer, case, "seconds"))):
         values = sorted(numbers.flat(answer.turns(case, name), "seconds"))
         middle = statistics.median(values)
@@ -152,7 +152,9 @@ def _stall(answer: Answer) -> Any:
 
 
 def _idle(idle: Answer, slow: Answer) -> Any:
-    cases = [(idle, case, "wakeups") for case in idle.seen] + [(slow, case, "share") for case in slow.seen]
+    cases = [(idle, case, "wakeups") for case in idle.seen if case != "no capture"] + [
+        (slow, case, "share") for case in slow.seen
+    ]
     heights = [len(_names(answer)) for answer, _, _ in cases]
     figure, panels = plt.subplots(
         len(cases), 1, figsize=(_WIDTH, 0.32 * sum(heights) + 0.9 * len(cases)), height_ratios=heights
@@ -262,7 +264,8 @@ def _flat(panels: Any) -> list[Any]:
 
 
 def _ticks(unit: str) -> FuncFormatter:
-    return FuncFormatter(lambda value, _: numbers.told(value, unit).replace(".00", "").replace(".0 ", " "))
+    shown = unit if unit in ("s", "B", "B/s") else ""  # the others are beside the bars
+    return FuncFormatter(lambda value, _: numbers.told(value, shown).replace(".00", "").replace(".0 ", " "))
 
 
 def _wrapped(text: str, width: int = 22) -> list[str]:
@@ -276,22 +279,31 @@ def _wrapped(text: str, width: int = 22) -> list[str]:
 
 def _label_ends(axes: Any, ends: Sequence[tuple[tuple[float, float], str]], right: float) -> None:
     """Names beside the last points, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    gap = (math.log(high) - math.log(low)) * 0.045
-    last = -math.inf
-    for (x, y), name in sorted(ends, key=lambda end: end[0][1]):
-        place = max(math.log(y), last + gap)
-        last = place
+    ordered = sorted(ends, key=lambda end: end[0][1])
+    low, high = map(math.log, axes.get_ylim())
+    places = _apart([math.log(y) for (_, y), _ in ordered], gap=(high - low) * 0.045, top=high)
+    for ((x, y), name), place in zip(ordered, places, strict=True):
         axes.annotate(
             name if x == right else f"{name} (not beyond {x:g} ranks)",
             (x, y),
-            (right * 1.25, math.exp(place)),
+            (right * 1.7, math.exp(place)),
             color=_COLOURS.get(name),
             va="center",
             fontsize=9,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": _COLOURS.get(name), "alpha": 0.4, "linewidth": 0.7},
         )
+
+
+def _apart(wanted: Sequence[float], gap: float, top: float) -> list[float]:
+    """Places near the ``wanted`` ones, in ascending order, that are at least ``gap`` apart and not above ``top``."""
+    places: list[float] = []
+    for one in wanted:
+        places.append(max(one, places[-1] + gap) if places else one)
+    places[-1] = min(places[-1], top)
+    for index in reversed(range(len(places) - 1)):
+        places[index] = min(places[index], places[index + 1] - gap)
+    return places
 
 
 def _title(figure: Any, axes: Any, question: str, how: str) -> None:

@@ -53,11 +53,13 @@ def _cell(answer: Answer, case: str, contender: str, metric: str) -> str:
     unit = answer.question.metrics[metric][0]
     failed = [one for one in turns if one.reason]
     note = f"; {len(failed)} of {len(turns)} failed: {failed[0].reason}" if failed else ""
-    return f"{numbers.told(seen.median, unit)} ({_range(seen, unit)}){note}"
+    return f"{_told(seen, unit)}{note}"
 
 
-def _range(seen: numbers.Spread, unit: str) -> str:
-    return f"{numbers.told(seen.least, unit)} to {numbers.told(seen.most, unit)}"
+def _told(seen: numbers.Spread, unit: str) -> str:
+    """The median, and what it is the median of."""
+    median, least, most = (numbers.told(one, unit) for one in (seen.median, seen.least, seen.most))
+    return median if seen.count == 1 else f"{median} ({least} to {most})"
 
 
 def details(answer: Answer) -> str:
@@ -68,7 +70,7 @@ def details(answer: Answer) -> str:
             told = []
             for metric, (unit, _) in answer.question.metrics.items():
                 if seen := numbers.spread(numbers.flat(turns, metric)):
-                    told.append(f"{metric} {numbers.told(seen.median, unit)} ({_range(seen, unit)})")
+                    told.append(f"{metric} {_told(seen, unit)}")
             told += sorted({one.reason for one in turns if one.reason})
             lines.append(f"  {case:28} {name:26} {', '.join(told)}")
     return "\n".join(lines)
