@@ -1,70 +1,60 @@
-"""How long do four trivial function ranks take, from the call to the values, by spawn?
+"""How long do four function ranks take, from the call to the values, by each start method?
 
-    python -m benchmarks.bench_functions [--repeat 7] [--nprocs 4]
-
-Each contender runs in a fresh interpreter (its import is not counted), in turns. Shown: median, fastest and slowest,
-and the median of the ratios within a turn. A contender that cannot run is shown so.
+``trivial`` returns its number. ``heavy`` needs numpy, which each rank imports, unless a fork server has it already.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
-import subprocess
-import sys
+import time
+from typing import TYPE_CHECKING
 
-CONTENDERS = ("aelastic_", "multiprocessing_", "torch_elastic")
-SCRIPT = """
-import sys, time
-from importlib import import_module
-from benchmarks.contenders.trivial import work
+from benchmarks.contenders import AELASTIC, AELASTIC_UVLOOP, MULTIPROCESSING, TORCH, TORCH_10MS, work
+from benchmarks.harness.question import Case, Question
 
-if __name__ == "__main__":
-    contender = import_module("benchmarks.contenders." + sys.argv[1])
-    nprocs = int(sys.argv[2])
-    begin = time.perf_counter()
-    values = contender.function_ranks(nprocs)
-    print(time.perf_counter() - begin)
-    assert values == {rank: rank for rank in range(nprocs)}, values
-"""
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.contenders import Contender
+    from benchmarks.harness.question import Values
+
+_NPROCS = 4
 
 
-def measure(contender: str, nprocs: int) -> float | str:
-    """Seconds of one run in a fresh interpreter, or why there was none."""
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, contender, str(nprocs)], capture_output=True, text=True, check=False
-    )
-    return float(done.stdout) if done.returncode == 0 else (done.stderr.strip().splitlines() or ["failed"])[-1]
+def measure(
+    contender: Contender, directory: Path, *, method: str, heavy: bool = False, preload: bool = False
+) -> Values:
+    """``seconds`` are the first in an interpreter, as in a script; ``again`` the second where helpers stay."""
+    module = contender.load()
+    function = work.heavy if heavy else work.trivial
+    modules = ["numpy", work.__name__] if preload else []
+
+    async def once() -> float:
+        begin = time.perf_counter()
+        values = await module.function_ranks(function, _NPROCS, (), method, modules)
+        seconds = time.perf_counter() - begin
+        assert values == {rank: rank for rank in range(_NPROCS)}, values
+        return seconds
+
+    async def main() -> Values:
+        seconds = await once()
+        return {"seconds": seconds} if method == "spawn" else {"seconds": seconds, "again": await once()}
+
+    return contender.run(main())
 
 
-def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=7)
-    parser.add_argument("--nprocs", type=int, default=4)
-    options = parser.parse_args()
-    turns = []
-    for turn in range(options.repeat + 1):  # the first warms the caches and is left out
-        turns.append({contender: measure(contender, options.nprocs) for contender in CONTENDERS})
-        print(f"turn {turn} of {options.repeat}", file=sys.stderr)
-    print(f"{options.nprocs} trivial function ranks, spawn; Python {platform.python_version()}, {platform.machine()}")
-    for contender in CONTENDERS:
-        print(
-            f"{contender:18}",
-            describe([turn[contender] for turn in turns[1:]], [turn["aelastic_"] for turn in turns[1:]]),
-        )
-
-
-def describe(times: list[float | str], ours: list[float | str]) -> str:
-    """One row of the table."""
-    seconds = [one for one in times if isinstance(one, float)]
-    if len(seconds) < len(times):
-        return f"cannot: {next(one for one in times if isinstance(one, str))}"
-    ratios = [mine / one for one, mine in zip(seconds, ours, strict=True) if isinstance(mine, float)]
-    spread = f"{statistics.median(seconds):.3f} s ({min(seconds):.3f} to {max(seconds):.3f})"
-    return f"{spread}, aelastic takes {statistics.median(ratios):.2f} of it"
-
-
-if __name__ == "__main__":
-    main()
+QUESTION = Question(
+    name="functions",
+    title="Four function ranks: from the call to the values",
+    metrics={"seconds": ("s", "the first time"), "again": ("s", "the second time in the same interpreter")},
+    contenders=(MULTIPROCESSING, AELASTIC, AELASTIC_UVLOOP, TORCH, TORCH_10MS),
+    cases=(
+        Case("spawn, trivial", {"method": "spawn"}, turns=3),
+        Case("fork, trivial", {"method": "fork"}),
+        Case("forkserver, trivial", {"method": "forkserver"}, turns=1),
+        Case("spawn, heavy", {"method": "spawn", "heavy": True}, turns=1),
+        Case("forkserver, heavy, preloaded", {"method": "forkserver", "heavy": True, "preload": True}, shown="again"),
+    ),
+    measure=measure,
+    turns=2,
+    quick=("spawn, trivial",),
+)

@@ -147,6 +147,12 @@ def _complain_about_import(module: Module, one: Import) -> Iterator[str]:
         yield f"{module.at(one.line)}: {one.module} is a neighbour; let the floor above bring the two together"
 
 
+def the_package_stands_alone(module: Module) -> Iterator[str]:
+    for one in module.imports:
+        if one.module.split(".")[0] in ("benchmarks", "examples", "tests"):
+            yield f"{module.at(one.line)}: {one.module} is not installed with the package"
+
+
 def _may_be_neighbours(user: str, used: str) -> bool:
     """Words, decisions and conductors know their own kind. Devices and doors do not; all doors know the face."""
     if HEIGHT[used] < HEIGHT[user] or user in LOWER_FLOORS | FLOORS["conductors"]:
@@ -401,6 +407,7 @@ def _calls(node: ast.AST) -> Iterator[ast.Call]:
 
 RULES: list[Rule] = [
     imports_go_down,
+    the_package_stands_alone,
     the_face_is_lazy,
     words_and_decisions_are_synchronous,
     words_and_decisions_use_only_the_standard_library,
@@ -450,6 +457,8 @@ BROKEN = [
     ("imports_go_down", "decide/x.py", "from .gang import Gang"),
     ("imports_go_down", "decide/x.py", "import aelastic.attic.old"),
     ("imports_go_down", "attic/old.py", ""),
+    ("the_package_stands_alone", "conduct/x.py", "def f():\n from benchmarks.contenders import aelastic_"),
+    ("the_package_stands_alone", "logs/x.py", "import tests.helpers.logs"),
     ("the_face_is_lazy", "__init__.py", "from aelastic.std import Std"),
     ("the_face_is_lazy", "errors/__init__.py", "import json"),
     ("the_face_is_lazy", "__init__.py", "if TYPE_CHECKING:\n pass\nelse:\n from aelastic.std import Std"),
@@ -532,6 +541,14 @@ KEPT = [
 @pytest.mark.parametrize(("rule", "path", "text"), KEPT)
 def test_a_rule_can_be_kept(rule: str, path: str, text: str) -> None:
     assert list(BY_NAME[rule](Module(path, text))) == []
+
+
+def test_benchmarks_measure_what_users_can_use() -> None:
+    benchmarks = SOURCE.parent.parent / "benchmarks"
+    modules = [Module(str(path.relative_to(benchmarks)), path.read_text()) for path in benchmarks.rglob("*.py")]
+    imported = {(module.path, one.module) for module in modules for one in module.imports if not one.typing}
+    assert ("contenders/aelastic_.py", "aelastic") in imported
+    assert [(path, name) for path, name in imported if name.startswith("aelastic.")] == []
 
 
 def test_a_circle_is_found() -> None:

@@ -1,0 +1,1 @@
+"""What all questions share: trials in fresh interpreters, turns, tables, plots, the budget."""
