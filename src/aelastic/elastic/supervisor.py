@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from aelastic.conduct.board import Story
@@ -24,7 +25,7 @@ from aelastic.logs.specs import DefaultLogsSpecs
 from aelastic.std import Std
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -88,8 +89,9 @@ class Supervisor:
         specs = DefaultLogsSpecs() if logs_specs is None else logs_specs
 
         def make(args: Args, envs: Envs) -> Starting[Any]:
-            return start_processes(name, entrypoint, args, envs, specs, **options)
+            return start_processes(name, entrypoint, args, envs, specs, **_without(first - set(args), options))
 
+        first = frozenset(args)
         gang = strategy == "one_for_all"
         self._blueprint = Blueprint(make, args, envs, specs, gang=gang, max_restarts=self.policy.max_restarts)
         self._story = Story()
@@ -320,6 +322,16 @@ class Supervisor:
         if self.strategy != "one_for_one":
             raise InvalidArgumentError(f"{what}(): with {self.strategy} no rank lives by itself; use one_for_one")
         return self._running_conductor().control
+
+
+def _without(ranks: Collection[int], options: RunOptions) -> RunOptions:
+    """The ``options`` when there are no ``ranks`` any more."""
+    readiness = options.get("readiness")
+    if not isinstance(readiness, Mapping):
+        return options
+    narrowed = options.copy()
+    narrowed["readiness"] = {rank: word for rank, word in readiness.items() if rank not in ranks}
+    return narrowed
 
 
 def _number(rank: int) -> int:
