@@ -89,9 +89,9 @@ class Supervisor:
         specs = DefaultLogsSpecs() if logs_specs is None else logs_specs
 
         def make(args: Args, envs: Envs) -> Starting[Any]:
-            return start_processes(name, entrypoint, args, envs, specs, **_without(first - set(args), options))
+            return start_processes(name, entrypoint, args, envs, specs, **_without(first - set(args or ()), options))
 
-        first = frozenset(args)
+        first = frozenset(args or ())
         gang = strategy == "one_for_all"
         self._blueprint = Blueprint(make, args, envs, specs, gang=gang, max_restarts=self.policy.max_restarts)
         self._story = Story()
