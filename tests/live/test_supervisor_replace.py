@@ -148,7 +148,11 @@ async def test_a_new_one_that_cannot_be_started_changes_nothing(tmp_path: Path) 
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\n{STAYS}\n")
     program.chmod(0o700)
-    async with aelastic.Supervisor("w", str(program), {0: ()}, {0: {}}, strategy="one_for_one") as supervisor:
+    logs = redirected(tmp_path / "logs")
+    async with aelastic.Supervisor(
+        "w", str(program), {0: ()}, {0: {}}, logs, strategy="one_for_one", readiness=SAYS_READY
+    ) as supervisor:
+        await supervisor.ready(60)  # else the shell might not have read its script yet
         before = supervisor.pids()
         program.unlink()
         with pytest.raises(aelastic.NotReadyError, match="rank 0 could not be started"):

@@ -483,7 +483,9 @@ def replacing(units: int = 1, policy: RestartPolicy = BACKOFF) -> Supervision:
 def test_a_successor_takes_over_when_it_is_ready() -> None:
     one = replacing()
     assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (0, False, True)
+    assert [one.is_successor(0, number) for number in (0, 1)] == [False, True]
     assert one.ready(0, 1, 2.0) == stops(0)
+    assert [one.is_successor(0, number) for number in (0, 1)] == [False, False]
     assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (1, False, False)
     assert one.ended(0, 0, 3.0, FAILED) == NOTHING  # whatever its exit code: it was told to end
     assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (1, True, True)

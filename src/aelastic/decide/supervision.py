@@ -311,8 +311,7 @@ class Supervision:
 
     def can_replace(self, unit: int) -> bool:
         """It runs, or its successor is coming, and nobody wants them to go."""
-        one = self._units[unit]
-        return not self.closing and one.intent is Intent.RUN and any(not each.leaving for each in one.there)
+        return any(not one.leaving for one in self._units[unit].there)
 
     def is_successor(self, unit: int, number: int) -> bool:
         """Whether this instance has not taken over yet. It is the youngest: none is started before that is decided."""
