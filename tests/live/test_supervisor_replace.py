@@ -100,6 +100,20 @@ async def test_one_after_another(tmp_path: Path) -> None:
     assert told == [("RankExited", 1), *[(kind, 0) for kind in one], *[(kind, 2) for kind in one]]
 
 
+async def test_the_logs_of_who_runs_are_kept(tmp_path: Path) -> None:
+    logs = redirected(tmp_path, keep_attempts=1)
+    script = f"[ $TORCHELASTIC_RESTART_COUNT != 1 ] || exit 3; {STAYS}"
+    async with one_for_one(script, logs_specs=logs, readiness=SAYS_READY) as supervisor:
+        await supervisor.ready(60)
+        with pytest.raises(aelastic.NotReadyError):
+            await supervisor.replace(0)
+        (run_directory,) = tmp_path.iterdir()
+        assert (run_directory / "attempt_0" / "0" / "stdout.log").read_text() == "ready 0\n"
+        await supervisor.replace(0)
+        await supervisor.replace(0)
+    assert {path.name for path in run_directory.iterdir()} == {"attempt_2", "attempt_3"}
+
+
 async def test_without_readiness_a_new_one_is_ready_when_it_is_started() -> None:
     async with one_for_one(STAYS, STAYS) as supervisor:
         before = supervisor.pids()

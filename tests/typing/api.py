@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, assert_type
 
@@ -15,6 +14,7 @@ import aelastic.errors
 from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, rank, record
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 

@@ -189,7 +189,8 @@ class Conductor:
     def _start(self, action: Start) -> None:
         unit, number = action.unit, action.number
         self._restarts += number > 0 and not self._supervision.is_successor(unit, number)
-        spec = self.control.blueprint.spec(unit, number, self._shared)
+        running = [other for one, other in self.fleet.instances if one == unit]
+        spec = self.control.blueprint.spec(unit, number, self._shared, running)
         instance = self.fleet.start(unit, number, _hurried(spec, action.ready_within))
         instance.run.started.add_done_callback(partial(self._told_started, instance))
         instance.run.finished.add_done_callback(partial(self._told_finished, instance))
@@ -203,8 +204,10 @@ class Conductor:
         self._mailbox.put(partial(self._note_end, instance, finished))
 
     def _note_ready(self, instance: Instance | None, at: float) -> list[Action]:
-        """Some rank of it is; when all are, so is the instance."""
-        if instance is None or not (instance.run.started.done() and instance.was_ready()):
+        """A rank of it is. Only of a successor does that change anything."""
+        if instance is None or not self._supervision.is_successor(instance.unit, instance.number):
+            return []
+        if not (instance.run.started.done() and instance.was_ready()):
             return []
         return self._supervision.ready(instance.unit, instance.number, at)
 

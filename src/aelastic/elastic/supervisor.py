@@ -195,7 +195,8 @@ class Supervisor:
         For ``one_for_one``. The new one becomes the rank when it is ready, as ``readiness`` says; without ``readiness``
         that is when it is started. It uses up no budget, and the end of the old one is no failure. Its events and log
         files have the next number of an attempt. Returns when the old one is gone. None: every rank that runs, one
-        after another, up to the first that cannot be replaced.
+        after another, up to the first that cannot be replaced. For a while there are both: what only one process can
+        have, such as a port, they must share, see ``sockets``.
 
         ``timeout`` is the time in seconds that each new one has to become ready, if ``readiness`` was given; None:
         ``ready_timeout``. A rank that is being replaced already is not replaced once more. A stop or a restart
