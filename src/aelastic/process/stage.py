@@ -42,8 +42,13 @@ else:
     os.environ["LC_CTYPE"] = lc_ctype
 signal(SIGPIPE, SIG_DFL)
 signal(SIGXFSZ, SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    print("aelastic: the program could not be started:", error, file=sys.stderr)
+    os._exit({})
 """
+_NOT_FOUND = 127  # a shell's
 
 
 def staged_command(
@@ -54,5 +59,5 @@ def staged_command(
     The process must inherit ``sockets``, each under its number here, and have ``env`` as its environment.
     """
     where = None if cpus is None else set(cpus)
-    stage = _STAGE.format(where, tuple(sockets), FIRST_SOCKET, env.get("LC_CTYPE"))
+    stage = _STAGE.format(where, tuple(sockets), FIRST_SOCKET, env.get("LC_CTYPE"), _NOT_FOUND)
     return sys.executable, "-I", "-S", "-c", stage, *argv
