@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aelastic
+from aelastic import rank
 from tests.helpers.ranks import is_alive, redirected
 from tests.helpers.supervisors import AT_ONCE, LATER, STAYS, next_event, one_for_one, supervised
+from tests.scenarios import vices
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from aelastic.conduct.functions import StartMethod
 
 pytestmark = pytest.mark.asyncio
 
@@ -100,6 +104,19 @@ async def test_one_after_another(tmp_path: Path) -> None:
     assert told == [("RankExited", 1), *[(kind, 0) for kind in one], *[(kind, 2) for kind in one]]
 
 
+async def test_ranks_that_are_removed_meanwhile_are_left_alone(tmp_path: Path) -> None:
+    async with on_go(tmp_path, 3) as supervisor:
+        await supervisor.ready()
+        replacing = asyncio.create_task(supervisor.replace())
+        await under_way(supervisor, replacing)
+        (tmp_path / "go").touch()
+        await next_event(supervisor.events(), aelastic.RankStarted, rank=1, attempt=1)
+        before = supervisor.pids()
+        await asyncio.gather(supervisor.scale(2), replacing)
+        assert supervisor.pids().keys() == {0, 1}
+        assert supervisor.pids()[0] == before[0]
+
+
 async def test_the_logs_of_who_runs_are_kept(tmp_path: Path) -> None:
     logs = redirected(tmp_path, keep_attempts=1)
     script = f"[ $TORCHELASTIC_RESTART_COUNT != 1 ] || exit 3; {STAYS}"
@@ -112,6 +129,33 @@ async def test_the_logs_of_who_runs_are_kept(tmp_path: Path) -> None:
         await supervisor.replace(0)
         await supervisor.replace(0)
     assert {path.name for path in run_directory.iterdir()} == {"attempt_2", "attempt_3"}
+
+
+def serves() -> None:
+    """A function of its own process."""
+    rank.ready()
+    vices.stay()
+
+
+@pytest.mark.any_loop
+@pytest.mark.filterwarnings("ignore:start_method='fork'")
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+async def test_functions_are_replaced(method: StartMethod) -> None:
+    async with aelastic.Supervisor(
+        "f",
+        serves,
+        {0: (), 1: ()},
+        {0: {}, 1: {}},
+        strategy="one_for_one",
+        restart=NO_BUDGET,
+        start_method=method,
+        readiness=aelastic.Notify(),
+    ) as supervisor:
+        await supervisor.ready(60)
+        before = supervisor.pids()
+        await supervisor.replace()
+        assert not set(before.values()) & set(supervisor.pids().values())
+        assert not [pid for pid in before.values() if is_alive(pid)]
 
 
 async def test_without_readiness_a_new_one_is_ready_when_it_is_started() -> None:

@@ -21,7 +21,7 @@ from aelastic.decide.supervision import GiveUp, Restarting, Start, Stop
 from aelastic.elastic.attempts import Attempts, Ended, end_of, end_of_start, not_started
 from aelastic.elastic.control import Control
 from aelastic.elastic.fleet import Fleet
-from aelastic.elastic.readiness import Readiness
+from aelastic.elastic.readiness import ReadyRanks
 from aelastic.errors.base import AelasticError, NotRunningError
 from aelastic.errors.not_ready import NotReadyError
 from aelastic.events import (
@@ -76,7 +76,7 @@ class Conductor:
         self._lines = lines
         self._attempts = Attempts()
         self._mailbox: Mailbox[Fact] = Mailbox()
-        readiness = Readiness(supervision, self.fleet, self._attempts)
+        readiness = ReadyRanks(supervision, self.fleet, self._attempts)
         self.control = Control(name, blueprint, supervision, readiness, self._mailbox, self.loop)
         self._stop_options: tuple[int | None, float | None] = (None, None)
         self._hurry: asyncio.Future[None] = self.loop.create_future()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aelastic.conduct.mailbox import Mailbox
     from aelastic.decide.supervision import Action, Supervision
     from aelastic.elastic.blueprint import Args, Blueprint, Envs
-    from aelastic.elastic.readiness import Readiness
+    from aelastic.elastic.readiness import ReadyRanks
 
     Fact: TypeAlias = Callable[[float], list[Action]]
 
@@ -28,7 +28,7 @@ class Control:
         name: str,
         blueprint: Blueprint,
         supervision: Supervision,
-        readiness: Readiness,
+        readiness: ReadyRanks,
         mailbox: Mailbox[Fact],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -64,7 +64,8 @@ class Control:
                 raise NotRunningError(f"rank {rank} does not run, or is about to end; it cannot be replaced")
             return self._supervision.replace_asked(unit, at, ready_within)
 
-        return self._ask(fact, rank, partial(self._supervision.is_replaced, unit), replaces=unit)
+        must_be_there = None if if_it_runs else rank
+        return self._ask(fact, must_be_there, partial(self._supervision.is_replaced, unit), replaces=unit)
 
     def ready(self, rank: int | None) -> asyncio.Future[None]:
         """Done when ``rank``, or everybody, has become ready."""
@@ -95,6 +96,14 @@ class Control:
     def settle(self) -> None:
         """Answer what can be answered by now."""
         self._requests.settle()
+
+    def is_settled(self, rank: int | None) -> bool:
+        """Nothing is on its way for ``rank``, or for anybody."""
+        if self._supervision.finished:
+            return True
+        if rank is None:
+            return self._supervision.all_settled
+        return self._supervision.is_settled(self.blueprint.unit_of(rank))
 
     def refuse_replacement(self, unit: int, error: AelasticError) -> None:
         """The successor of ``unit`` has not taken over."""
@@ -140,14 +149,6 @@ class Control:
 
     def _too_late(self) -> NotRunningError:
         return NotRunningError(f"the supervisor of {self._name!r} is stopping, or has ended")
-
-    def is_settled(self, rank: int | None) -> bool:
-        """Nothing is on its way for ``rank``, or for anybody."""
-        if self._supervision.finished:
-            return True
-        if rank is None:
-            return self._supervision.all_settled
-        return self._supervision.is_settled(self.blueprint.unit_of(rank))
 
     def _are_ready(self, rank: int | None) -> bool:
         late = self._late(rank)

@@ -23,7 +23,7 @@ class Loss:
     at: float
 
 
-class Readiness:
+class ReadyRanks:
     """Looks at what is there, and at what is left of the last attempts."""
 
     def __init__(self, supervision: Supervision, fleet: Fleet, attempts: Attempts) -> None:
