@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -32,3 +35,19 @@ def test_torch_ddp_trains_and_ends_with_the_same_weights() -> None:
     losses = [float(line.split()[-1]) for line in lines if "epoch" in line]
     assert losses[-1] < losses[0] / 2
     assert sum("weights are the same on all ranks" in line for line in lines) == 2
+
+
+def test_web_workers_are_replaced_and_stopped() -> None:
+    command = [sys.executable, str(EXAMPLES / "web_workers.py"), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+        assert service.stdout is not None
+        words = service.stdout.readline().split()
+        assert words[:3] == ["4", "workers", "on"]
+        before = {httpx.get(words[3]).text for _ in range(20)}
+        service.send_signal(signal.SIGHUP)
+        assert service.stdout.readline() == "all workers are replaced\n"
+        after = {httpx.get(words[3]).text for _ in range(20)}
+        service.send_signal(signal.SIGTERM)
+    assert service.returncode == 0
+    assert all(re.fullmatch(r"worker [0-3] \(pid \d+\)\n", answer) for answer in before | after)
+    assert not before & after

@@ -34,7 +34,7 @@ def run_python(directory: Path, *args: str) -> str:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 def test_the_async_example(tmp_path: Path) -> None:
@@ -51,11 +51,16 @@ def test_the_function_example(tmp_path: Path) -> None:
 
 
 def test_the_restart_example(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(block("aelastic.Supervisor("))
+    (tmp_path / "example.py").write_text(block("aelastic.RestartPolicy("))
     shown = run_python(tmp_path, "example.py")
     assert shown.count("attempt 2\n") == 2
     assert "restarts: 2 attempts: [" in shown
     assert "{0: 0, 1: 0}]" in shown
+
+
+def test_the_replacement_example(tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(block("sup.replace()"))
+    assert run_python(tmp_path, "example.py") == "b'attempt 0'\nb'attempt 1'\n"
 
 
 def test_the_record_example(tmp_path: Path) -> None:
@@ -64,7 +69,7 @@ def test_the_record_example(tmp_path: Path) -> None:
 
 
 def test_the_readiness_example(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(block("rank.ready()"))
+    (tmp_path / "example.py").write_text(block("rank.progress("))
     shown = run_python(tmp_path, "example.py").splitlines()
     assert {"rank 0 is ready", "rank 1 is ready", "rank 0: 50 of 50", "rank 1: 50 of 50"} <= set(shown)
     assert shown[-1] == "run succeeded"

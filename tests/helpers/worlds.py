@@ -16,30 +16,38 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Life:
-    """An instance in the world. ``running`` and ``told``: it is complete, and it was told to stop."""
+    """An instance in the world. ``running`` and ``told``: it is complete, and it was told to stop.
+
+    ``heir``: it was started beside another one, whose place it has not taken yet.
+    """
 
     unit: int
     number: int
     begun_at: float
     running: bool = False
     told: bool = False
+    heir: bool = False
 
 
 @dataclass
 class World:
-    """Does what a conductor does, and complains when that is wrong: two instances, a start after the end was asked."""
+    """Does what a conductor does, and complains when that is wrong: two instances, a start after the end was asked.
+
+    Only a replacement may bring a second one, beside one that runs or is about to.
+    """
 
     units: int
     strategy: Strategy
     policy: RestartPolicy
     chance: Callable[[], float] = lambda: 0.5
     now: float = 0.0
-    present: dict[int, Life] = field(default_factory=dict)
+    present: dict[tuple[int, int], Life] = field(default_factory=dict)
     starts: list[tuple[float, int, int]] = field(default_factory=list)
     restarts: list[Restarting] = field(default_factory=list)
     gave_up: list[GiveUp] = field(default_factory=list)
     finished: bool = False
     closed: bool = False
+    replacing: int | None = None
 
     def __post_init__(self) -> None:
         self.supervision = Supervision(self.units, self.strategy, self.policy, self.chance)
@@ -47,17 +55,37 @@ class World:
 
     # What happens
 
-    def complete(self, unit: int) -> None:
-        """All ranks of ``unit`` have started."""
-        life = self.present[unit]
+    def complete(self, life: Life) -> None:
+        """All ranks of the instance have started."""
         life.running = True
-        self.perform(self.supervision.started(unit, life.number, self.now))
+        self.perform(self.supervision.started(life.unit, life.number, self.now))
 
-    def end(self, unit: int, outcome: Outcome) -> None:
-        """``unit`` has ended."""
-        life = self.present.pop(unit)
-        end = End(outcome, self.now - life.begun_at, f"unit {unit} {outcome.value}")
-        self.perform(self.supervision.ended(unit, life.number, self.now, end))
+    def ready(self, life: Life) -> None:
+        """All of them are ready."""
+        takes_over, life.running = life.heir and not life.told, True
+        life.heir = life.heir and not takes_over
+        self.perform(self.supervision.ready(life.unit, life.number, self.now))
+        if takes_over:
+            assert self.supervision.number(life.unit) == life.number
+            assert all(one.told for one in self.of(life.unit) if one is not life), "two that serve"
+
+    def end(self, life: Life, outcome: Outcome) -> None:
+        """The instance has ended."""
+        del self.present[life.unit, life.number]
+        end = End(outcome, self.now - life.begun_at, f"unit {life.unit} {outcome.value}")
+        self.perform(self.supervision.ended(life.unit, life.number, self.now, end))
+
+    def replace(self, unit: int) -> None:
+        """Somebody asks for a successor."""
+        before = {life.number for life in self.of(unit)}
+        self.replacing = unit
+        self.perform(self.supervision.replace_asked(unit, self.now))
+        self.replacing = None
+        assert len({life.number for life in self.of(unit)} - before) <= 1
+
+    def of(self, unit: int) -> list[Life]:
+        """Whatever is there of ``unit``."""
+        return [life for life in self.present.values() if life.unit == unit]
 
     def close(self, *, at_once: bool = False) -> None:
         """Somebody asks for the end."""
@@ -90,9 +118,7 @@ class World:
             if isinstance(action, Start):
                 self._start(action)
             elif isinstance(action, Stop):
-                life = self.present[action.unit]
-                assert life.number == action.number
-                life.told = True
+                self.present[action.unit, action.number].told = True
             elif isinstance(action, Restarting):
                 self.restarts.append(action)
             elif isinstance(action, GiveUp):
@@ -102,11 +128,14 @@ class World:
                 self.finished = True
 
     def _start(self, action: Start) -> None:
-        assert action.unit not in self.present, f"two instances of unit {action.unit}"
+        heir = action.unit == self.replacing
+        assert [life.told for life in self.of(action.unit)] == ([False] if heir else []), f"too many of {action.unit}"
         assert not self.closed, "a start after the end was asked for"
         assert not self.gave_up, "a start after giving up"
         if self.strategy == "rest_for_one":
-            assert all(life.running and not life.told for unit, life in self.present.items() if unit < action.unit)
-            assert not any(unit > action.unit for unit in self.present)
-        self.present[action.unit] = Life(action.unit, action.number, self.now)
+            present = self.present.values()
+            assert all(life.running and not life.told for life in present if life.unit < action.unit)
+            assert not any(life.unit > action.unit for life in present)
+        assert action.number not in [number for _, unit, number in self.starts if unit == action.unit]
+        self.present[action.unit, action.number] = Life(action.unit, action.number, self.now, heir=heir)
         self.starts.append((self.now, action.unit, action.number))

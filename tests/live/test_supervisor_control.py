@@ -131,6 +131,20 @@ async def test_scaling_up_and_down(tmp_path: Path) -> None:
     assert [path.name for path in (run_directory / "attempt_1").iterdir()] == ["2"]
 
 
+async def test_scaling_with_a_readiness_for_some_ranks(tmp_path: Path) -> None:
+    readiness = {0: aelastic.LogProbe("ready"), 2: aelastic.LogProbe("ready")}
+    logs = redirected(tmp_path)
+    async with one_for_one(STAYS, STAYS, STAYS, readiness=readiness, logs_specs=logs) as supervisor:
+        events = supervisor.events()
+        await supervisor.scale(1)
+        assert states(supervisor) == {0: "running"}
+        await supervisor.scale(4)
+        await next_event(events, aelastic.RankReady, rank=2, attempt=1)
+        await supervisor.ready(60)
+    with pytest.raises(aelastic.InvalidRanksError, match=r"readiness: .* unexpected: \[7\]"):
+        one_for_one(STAYS, readiness={7: aelastic.Notify()})
+
+
 async def test_new_ranks_can_have_arguments_of_their_own(tmp_path: Path) -> None:
     envs = {rank: {"RANK": str(rank)} for rank in range(4)}
     script = "echo rank $RANK; exec sleep 600"

@@ -29,14 +29,15 @@ LONGEST_STALL = 0.5  # seconds; machines that run tests are busy
 
 def die(world: World, after: float, outcome: Outcome = Outcome.FAILED) -> float | None:
     """The one unit starts, and ends after so many seconds; how long it takes to the next start, if there is one."""
+    (life,) = world.of(0)
     if outcome is not Outcome.NOT_STARTED:
-        world.complete(0)
+        world.complete(life)
         world.wait(after)
-    world.end(0, outcome)
+    world.end(life, outcome)
     ended_at = world.now
     if world.supervision.next_deadline is not None:
         world.wait_until_due()
-    return world.now - ended_at if 0 in world.present else None
+    return world.now - ended_at if world.of(0) else None
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.NOT_STARTED])

@@ -14,6 +14,7 @@ import aelastic.errors
 from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, rank, record
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
@@ -186,10 +187,22 @@ async def one_rank_is_controlled(supervisor: aelastic.Supervisor) -> None:
     await supervisor.restart(3)
     await supervisor.restart()
     await supervisor.scale(5, args={4: ("a",)}, envs={4: {}})
+    await supervisor.replace(3, timeout=5)
+    await supervisor.replace()
+    await supervisor.ready(timeout=5, rank=3)
+    await supervisor.ready()
     await supervisor.close(signal.SIGINT, 5)
     supervisor.request_stop(signal.SIGINT, 5)
     supervisor.send_signal(signal.SIGUSR1, 3)
     await supervisor.stop()  # type: ignore[call-arg]
+    await supervisor.replace("3")  # type: ignore[arg-type]
+
+
+def ranks_share_sockets(one: socket.socket) -> None:
+    aelastic.start_processes("w", "true", {0: ()}, {0: {}}, sockets=[one])
+    aelastic.start_processes("w", "true", {0: ()}, {0: {}}, sockets={"http": one})
+    aelastic.Supervisor("w", "true", {0: ()}, {0: {}}, sockets=(one,))
+    aelastic.Supervisor("w", "true", {0: ()}, {0: {}}, sockets=[one.fileno()])  # type: ignore[list-item]
 
 
 def an_event_answers(event: Event) -> None:

@@ -469,6 +469,238 @@ def test_what_was_removed_does_not_keep_it_open() -> None:
     assert one.ended(0, 0, 3.0, SUCCEEDED) == DONE
 
 
+# Replacing
+
+
+def replacing(units: int = 1, policy: RestartPolicy = BACKOFF) -> Supervision:
+    """Unit 0 is being replaced: its instance 0 runs, and instance 1 is complete, but not ready."""
+    one = running(units, policy=policy)
+    assert one.replace_asked(0, 1.0) == starts(0, number=1)
+    assert one.started(0, 1, 1.0) == NOTHING
+    return one
+
+
+def test_a_successor_takes_over_when_it_is_ready() -> None:
+    one = replacing()
+    assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (0, False, True)
+    assert [one.is_successor(0, number) for number in (0, 1)] == [False, True]
+    assert one.ready(0, 1, 2.0) == stops(0)
+    assert [one.is_successor(0, number) for number in (0, 1)] == [False, False]
+    assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (1, False, False)
+    assert one.ended(0, 0, 3.0, FAILED) == NOTHING  # whatever its exit code: it was told to end
+    assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (1, True, True)
+    assert one.next_deadline is None
+    assert one.ended(0, 1, 4.0, SUCCEEDED) == DONE
+
+
+def test_the_patience_with_a_successor_is_passed_on() -> None:
+    assert running(1).replace_asked(0, 1.0, 5.0) == [Start(0, 1, ready_within=5.0)]
+
+
+def test_only_a_successor_takes_over() -> None:
+    one = replacing(2)
+    assert [one.ready(0, 0, 2.0), one.ready(0, 7, 2.0), one.ready(1, 0, 2.0)] == [NOTHING] * 3
+    one.ready(0, 1, 2.0)
+    assert one.ready(0, 0, 2.0) == NOTHING  # the old one, late
+    assert one.number(0) == 1
+
+
+def test_readiness_may_be_told_before_the_start() -> None:
+    one = running(1)
+    one.replace_asked(0, 1.0)
+    assert one.ready(0, 1, 1.0) == stops(0)
+    assert one.started(0, 1, 1.0) == NOTHING
+    one.ended(0, 0, 2.0, STOPPED)
+    assert one.is_settled(0)
+
+
+@pytest.mark.parametrize("end", [FAILED, SUCCEEDED, NOT_STARTED, STOPPED, ABANDONED])
+def test_a_successor_that_ends_first_changes_nothing(end: End) -> None:
+    one = replacing(policy=RestartPolicy(max_restarts=0))
+    assert one.ended(0, 1, 2.0, end) == NOTHING
+    assert (one.number(0), one.is_replaced(0), one.gave_up) == (0, True, "")
+    assert one.ready(0, 1, 2.0) == NOTHING
+    assert one.replace_asked(0, 3.0) == starts(0, number=2)
+
+
+def test_replacing_twice_is_one_replacement() -> None:
+    one = replacing()
+    assert one.can_replace(0)
+    assert one.replace_asked(0, 1.0) == NOTHING
+    one.ready(0, 1, 2.0)
+    assert one.replace_asked(0, 2.0) == NOTHING  # the old one is still there
+    one.ended(0, 0, 3.0, STOPPED)
+    assert one.replace_asked(0, 3.0) == starts(0, number=2)
+
+
+@pytest.mark.parametrize("state", ["stopped", "stopping", "done", "waits", "restarts", "closing", "lost"])
+def test_what_does_not_run_is_not_replaced(state: str) -> None:
+    one = running(2)
+    if state in ("stopped", "stopping", "lost"):
+        one.stop_asked(0, 1.0)
+    if state in ("stopped", "lost"):
+        one.ended(0, 0, 1.0, ABANDONED if state == "lost" else STOPPED)
+    if state in ("done", "waits"):
+        one.ended(0, 0, 1.0, SUCCEEDED if state == "done" else FAILED)
+    if state == "restarts":
+        one.restart_asked(0, 1.0)
+    if state == "closing":
+        one.close_asked(1.0)
+    assert not one.can_replace(0)
+    assert one.replace_asked(0, 2.0) == NOTHING
+    assert one.is_replaced(0)
+
+
+def test_an_old_one_that_fails_meanwhile_is_judged_and_its_successor_still_takes_over() -> None:
+    one = replacing(2)
+    assert one.ended(0, 0, 2.0, FAILED) == [Restarting(0, 2, 10.0, FAILED.reason)]
+    assert one.deadline(12.0) == NOTHING  # not beside the successor
+    assert not one.is_settled(0)
+    assert one.next_deadline is None
+    assert one.ready(0, 1, 13.0) == NOTHING
+    assert (one.number(0), one.is_replaced(0), one.is_settled(0)) == (1, True, True)
+
+
+def test_when_both_fail_the_rank_starts_again() -> None:
+    one = replacing(2)
+    one.ended(0, 0, 2.0, FAILED)
+    assert one.ended(0, 1, 5.0, FAILED) == NOTHING
+    assert one.next_deadline == 12.0
+    assert one.deadline(12.0) == starts(0, number=2)
+    late = replacing(2)
+    late.ended(0, 0, 2.0, FAILED)
+    late.deadline(12.0)
+    assert late.ended(0, 1, 15.0, FAILED) == starts(0, number=2)
+
+
+def test_an_old_one_that_is_done_meanwhile_is_replaced_all_the_same() -> None:
+    one = replacing()
+    assert one.ended(0, 0, 2.0, SUCCEEDED) == NOTHING  # not over: the successor is there
+    one.ready(0, 1, 3.0)
+    assert one.ended(0, 1, 4.0, FAILED) == [Restarting(0, 2, 10.0, FAILED.reason)]
+
+
+def test_a_successor_of_what_is_done_that_fails_is_the_end() -> None:
+    one = replacing()
+    one.ended(0, 0, 2.0, SUCCEEDED)
+    assert one.ended(0, 1, 3.0, FAILED) == DONE
+
+
+def test_an_old_one_that_is_given_up_takes_its_successor_along() -> None:
+    one = replacing(2, RestartPolicy(max_restarts=0))
+    actions = one.ended(0, 0, 2.0, FAILED)
+    assert only(GiveUp, actions)
+    assert sorted((stop.unit, stop.number) for stop in only(Stop, actions)) == [(0, 1), (1, 0)]
+    assert one.ready(0, 1, 2.0) == NOTHING
+    one.ended(1, 0, 3.0, STOPPED)
+    assert one.ended(0, 1, 3.0, STOPPED) == DONE
+
+
+def test_a_new_one_that_fails_is_started_again_when_the_old_one_is_gone() -> None:
+    one = replacing(policy=AT_ONCE)
+    one.ready(0, 1, 2.0)
+    assert one.ended(0, 1, 3.0, FAILED) == [Restarting(0, 2, 0.0, FAILED.reason)]
+    assert one.ended(0, 0, 4.0, STOPPED) == starts(0, number=2)
+
+
+def test_an_old_one_that_not_even_sigkill_ends_harms_nobody() -> None:
+    one = replacing()
+    one.ready(0, 1, 2.0)
+    assert one.ended(0, 0, 3.0, ABANDONED) == NOTHING
+    assert not one.is_lost(0)
+    assert one.gave_up == ""
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_close_stops_both(ready: bool) -> None:
+    one = replacing(2)
+    told = only(Stop, one.ready(0, 1, 2.0)) if ready else []
+    told += only(Stop, one.close_asked(3.0))
+    assert {(stop.unit, stop.number) for stop in told} == {(0, 0), (0, 1), (1, 0)}
+    assert one.ready(0, 1, 3.0) == NOTHING
+    assert one.replace_asked(1, 3.0) == NOTHING
+    one.ended(1, 0, 4.0, STOPPED)
+    one.ended(0, 0, 4.0, FAILED)
+    assert one.ended(0, 1, 4.0, FAILED) == DONE
+
+
+def test_asking_for_the_end_again_tells_both_again() -> None:
+    one = replacing()
+    one.close_asked(2.0)
+    assert {stop.number for stop in only(Stop, one.close_asked(3.0, at_once=True))} == {0, 1}
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize("request_", ["stop", "scale"])
+def test_a_stop_stops_both(request_: str, ready: bool) -> None:
+    one = running(2)
+    one.replace_asked(1, 1.0)
+    told = only(Stop, one.ready(1, 1, 2.0)) if ready else []
+    told += only(Stop, one.stop_asked(1, 3.0) if request_ == "stop" else one.scale_asked(1, 3.0))
+    assert {(stop.unit, stop.number) for stop in told} == {(1, 0), (1, 1)}
+    assert not one.is_settled(1)
+    assert one.ready(1, 1, 3.0) == NOTHING
+    assert one.ended(1, 1, 4.0, FAILED) == NOTHING
+    assert not one.is_settled(1)
+    assert one.ended(1, 0, 4.0, FAILED) == NOTHING
+    assert one.is_settled(1)
+    assert one.next_deadline is None
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_rank_that_was_removed_comes_back_when_both_are_gone(first: int) -> None:
+    one = replacing()
+    one.scale_asked(2, 1.0)
+    one.started(1, 0, 1.0)
+    one.replace_asked(1, 1.0)
+    one.scale_asked(1, 2.0)
+    assert one.scale_asked(2, 2.0) == NOTHING
+    assert one.ended(1, first, 3.0, STOPPED) == NOTHING
+    assert one.ended(1, 1 - first, 3.0, STOPPED) == starts(1, number=2)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_restart_overtakes_a_replacement(first: int) -> None:
+    one = replacing()
+    actions = one.restart_asked(0, 2.0)
+    assert only(Restarting, actions) == [Restarting(0, 2, 0.0, "a restart was asked for")]
+    assert {stop.number for stop in only(Stop, actions)} == {0, 1}
+    assert one.ready(0, 1, 2.0) == NOTHING
+    assert one.ended(0, first, 3.0, STOPPED) == NOTHING
+    assert not one.is_settled(0)
+    assert one.ended(0, 1 - first, 3.0, STOPPED) == starts(0, number=2)
+
+
+def test_a_start_in_a_replacement_changes_nothing() -> None:
+    one = replacing()
+    assert one.start_asked(0, 2.0) == NOTHING
+    one.ended(0, 0, 3.0, FAILED)
+    assert one.start_asked(0, 3.0) == NOTHING  # its successor is coming
+    one.ready(0, 1, 4.0)
+    assert one.is_settled(0)
+
+
+def test_a_rank_can_be_replaced_while_it_starts() -> None:
+    one = supervision(1)
+    one.begin(0.0)
+    assert one.replace_asked(0, 0.0) == starts(0, number=1)
+    assert one.ready(0, 1, 1.0) == stops(0)
+    assert one.started(0, 0, 1.0) == NOTHING
+    one.ended(0, 0, 2.0, STOPPED)
+    assert one.number(0) == 1
+
+
+def test_a_replacement_uses_no_budget_and_begins_the_back_off_anew() -> None:
+    one = running(1, policy=RestartPolicy(max_restarts=3, backoff=10, jitter=0))
+    one.ended(0, 0, 1.0, FAILED)
+    one.deadline(11.0)
+    one.started(0, 1, 11.0)
+    one.replace_asked(0, 12.0)
+    one.ready(0, 2, 13.0)
+    one.ended(0, 1, 14.0, STOPPED)
+    assert only(Restarting, one.ended(0, 2, 15.0, FAILED)) == [Restarting(0, 3, 10.0, FAILED.reason)]
+
+
 # In a world
 
 
@@ -480,8 +712,8 @@ def test_a_storm_of_failures_ends_by_itself(strategy: Strategy) -> None:
         if not lives:
             world.wait_until_due()
         elif lives[0].running or lives[0].told:
-            world.end(lives[-1].unit, Outcome.STOPPED if lives[-1].told else Outcome.FAILED)
+            world.end(lives[-1], Outcome.STOPPED if lives[-1].told else Outcome.FAILED)
         else:
-            world.complete(lives[0].unit)
+            world.complete(lives[0])
         assert len(world.starts) <= 5 * 5 * 5
     assert len(world.gave_up) == 1

@@ -13,6 +13,7 @@ from aelastic.conduct.containment import Mode
 from aelastic.conduct.mailbox import LONGEST_WAIT
 from aelastic.conduct.prepare import RunSpec
 from aelastic.conduct.run import Run
+from aelastic.conduct.sockets import shared_sockets
 from aelastic.conduct.waiting import wait_or_stop
 from aelastic.conduct.workload import ProgramWorkload
 from aelastic.decide.plan import plan_ranks
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from aelastic.conduct.functions import StartMethod
     from aelastic.conduct.prepare import Shared
+    from aelastic.conduct.sockets import Sockets
     from aelastic.conduct.workload import Workload
     from aelastic.decide.plan import RankPlan
     from aelastic.events import Event, LogLine, RankSnapshot
@@ -75,6 +77,10 @@ class PContext(ABC):
             control group of its own (Linux, cgroup v2, a directory that can be written to). Each includes those
             before it. None: the strongest that works here. A process started with ``AELASTIC_DETACH=1`` in its
             environment and a session of its own is left alone, see ``RunProcsResult.detached``.
+        sockets: listening sockets, in order or by name, that every program has as its descriptors 3, 4, and so on, with
+            systemd's ``LISTEN_FDS``, ``LISTEN_PID`` and ``LISTEN_FDNAMES``. They stay the caller's, who keeps them
+            open: connections wait in them while no rank is there to take them. A port that all share says of no rank
+            that it is ready, so use ``Notify`` or ``LogProbe`` with them.
 
     Raises ``InvalidRanksError`` and ``InvalidArgumentError``; both say which rank and argument.
     """
@@ -100,6 +106,7 @@ class PContext(ABC):
         watchdog: float | None = None,
         strip_escapes: bool | None = None,
         containment: Mode | None = None,
+        sockets: Sockets = (),
     ) -> None:
         self.name = name
         self.entrypoint = entrypoint
@@ -123,6 +130,7 @@ class PContext(ABC):
             health=plan_health(readiness, ready_timeout, watchdog, self.nprocs),
             strip_escapes=strip_escapes,
             containment=_mode(containment),
+            sockets=shared_sockets(sockets, program=isinstance(entrypoint, str)),
         )
         self._run: Run | None = None
         self._stop_requested = False

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
+    from aelastic.conduct.sockets import Sockets
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
     from aelastic.readiness import Readiness
@@ -39,6 +40,7 @@ def start_processes(
     watchdog: float | None = ...,
     strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
+    sockets: Sockets = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[SubprocessContext]: ...
 
@@ -65,6 +67,7 @@ def start_processes(
     watchdog: float | None = ...,
     strip_escapes: bool | None = ...,
     containment: Mode | None = ...,
+    sockets: Sockets = ...,
     preload: Sequence[str] = ...,
 ) -> Starting[MultiprocessContext]: ...
 
@@ -90,6 +93,7 @@ def start_processes(
     watchdog: float | None = None,
     strip_escapes: bool | None = None,
     containment: Mode | None = None,
+    sockets: Sockets = (),
     preload: Sequence[str] = (),
 ) -> Starting[SubprocessContext] | Starting[MultiprocessContext]:
     """Start one rank for each entry of ``args``: ``entrypoint`` with these arguments and this environment.
@@ -116,6 +120,7 @@ def start_processes(
         "watchdog": watchdog,
         "strip_escapes": strip_escapes,
         "containment": containment,
+        "sockets": sockets,
     }
     if not callable(entrypoint):
         return Starting(SubprocessContext(name, entrypoint, args, envs, **options))

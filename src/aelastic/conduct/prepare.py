@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from aelastic.conduct.sockets import VARIABLES, SharedSockets
 from aelastic.decide.descriptors import peak
 from aelastic.decide.plan import check_env, plan_streams
 from aelastic.decide.readiness import HealthPlan
@@ -37,8 +38,8 @@ logger = logging.getLogger("aelastic")
 _T = TypeVar("_T")
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-# What is said of this process alone: whether it outlives a run, of its own error file, to whom it speaks.
-_OUR_OWN = (DETACH, PRIVATE_LOGS, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+# What is said of this process alone: whether it outlives a run, of its own error file, to whom it speaks, its sockets.
+_OUR_OWN = (DETACH, PRIVATE_LOGS, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", *VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class RunSpec:
     strip_escapes: bool | None = None
     containment: Mode | None = None
     health: HealthPlan = field(default_factory=HealthPlan)
+    sockets: SharedSockets = field(default_factory=SharedSockets)
     shared: Shared | None = None
 
 
@@ -119,11 +121,12 @@ async def prepare(
     if set(added) != set(ranks):
         raise InvalidRanksError(f"envs after LogsSpecs.reify: expected the local ranks {ranks}, got {[*added]}")
     additions = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
-    told = await off_loop(partial(monitor.open, plans))
+    heard = await off_loop(partial(monitor.open, plans))
+    told = {rank: {**heard.get(rank, {}), **spec.sockets.environment()} for rank in ranks}
     _check_additions(additions, told)
     application = _inherited(spec)
     outer = application.pop(MARKER, "")
-    ours = {rank: {**told.get(rank, {}), MARKER: containment.mark(rank, outer)} for rank in additions}
+    ours = {rank: {**told[rank], MARKER: containment.mark(rank, outer)} for rank in additions}
     envs = {
         rank: {**application, **env, **_identity(rank, env, spec.nprocs), **ours[rank]}
         for rank, env in additions.items()
@@ -158,7 +161,7 @@ def _check_additions(additions: Mapping[int, Mapping[str, str]], told: Mapping[i
     for rank, names in told.items():
         for name in names:
             if additions[rank].get(name, os.environ.get(name)) != os.environ.get(name):
-                raise InvalidArgumentError(f"envs[{rank}] sets {name}, which readiness= and watchdog= need")
+                raise InvalidArgumentError(f"envs[{rank}] sets {name}, which readiness=, watchdog= or sockets= need")
 
 
 def _identity(rank: int, env: Mapping[str, str], nprocs: int) -> dict[str, str]:

@@ -111,6 +111,23 @@ class Monitor:
         """Whether ``rank`` is ready now."""
         return self._health.phase(rank) is Phase.READY
 
+    def was_ready(self, rank: int) -> bool:
+        """Whether ``rank`` has become ready, whatever became of it since."""
+        return self._health.was_ready(rank)
+
+    def loss(self, rank: int) -> NotReadyError | None:
+        """Why ``rank`` will not become ready any more, if that is so."""
+        if self._health.was_ready(rank) or rank not in self._lost:
+            return None
+        one = self._lost[rank]
+        return NotReadyError(self._name, rank, one.reason, one.exitcode, one.last_lines)
+
+    def problem(self, rank: int) -> str:
+        """Why ``rank`` is not ready yet."""
+        if self._health.phase(rank) is Phase.PENDING:
+            return "it is not started yet"
+        return self._probings[rank].problem if rank in self._probings else "it has not said READY=1"
+
     async def wait(self, rank: int | None, timeout: float | None) -> None:
         """Wait until ``rank`` (None: every rank) has become ready; see ``PContext.ready``."""
         if self._loop is not asyncio.get_running_loop():
@@ -309,25 +326,24 @@ class Monitor:
         """Tell those who wait what can be told by now."""
         for waiter in self._waiters:
             missing = [rank for rank in waiter.ranks if not self._health.was_ready(rank)]
-            lost = next((rank for rank in missing if rank in self._lost), None)
-            if waiter.future.done() or (missing and lost is None):
+            loss = next((loss for rank in missing if (loss := self.loss(rank)) is not None), None)
+            if waiter.future.done() or (missing and loss is None):
                 continue
-            if lost is None:
+            if loss is None:
                 waiter.future.set_result(None)
             else:
-                one = self._lost[lost]
-                waiter.future.set_exception(NotReadyError(self._name, lost, one.reason, one.exitcode, one.last_lines))
+                waiter.future.set_exception(loss)
 
     def _describe_delay(self, ranks: Sequence[int], timeout: float | None) -> str:
-        late = [rank for rank in ranks if not self._health.was_ready(rank)]
-        problems = [f"rank {rank}: {self._problem(rank)}" for rank in late[:_RANKS_TOLD]]
-        more = f"; and {len(late) - _RANKS_TOLD} others" if len(late) > _RANKS_TOLD else ""
-        return f"{self._name!r}: not ready within {timeout:g} s: {'; '.join(problems)}{more}"
+        late = {rank: self.problem(rank) for rank in ranks if not self._health.was_ready(rank)}
+        return describe_delay(self._name, timeout or 0.0, late)
 
-    def _problem(self, rank: int) -> str:
-        if self._health.phase(rank) is Phase.PENDING:
-            return "it is not started yet"
-        return self._probings[rank].problem if rank in self._probings else "it has not said READY=1"
+
+def describe_delay(name: str, timeout: float, problems: Mapping[int, str]) -> str:
+    """That these ranks were not ready within ``timeout`` seconds, and why the first of them were not."""
+    told = [f"rank {rank}: {problem}" for rank, problem in problems.items()]
+    more = f"; and {len(told) - _RANKS_TOLD} others" if len(told) > _RANKS_TOLD else ""
+    return f"{name!r}: not ready within {timeout:g} s: {'; '.join(told[:_RANKS_TOLD])}{more}"
 
 
 def _nothing() -> None:

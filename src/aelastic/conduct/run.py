@@ -161,14 +161,15 @@ class Run:
 
     async def _launch(self, plan: RankPlan) -> None:
         rank = plan.rank
-        surroundings = Surroundings(
-            self.prepared.envs[rank],
-            self.streams.descriptor(rank, Std.OUT),
-            self.streams.descriptor(rank, Std.ERR),
-            self.prepared.cpus.get(rank),
-        )
         self.containment.expect(rank)
         try:
+            surroundings = Surroundings(
+                self.prepared.envs[rank],
+                self.streams.descriptor(rank, Std.OUT),
+                self.streams.descriptor(rank, Std.ERR),
+                self.prepared.cpus.get(rank),
+                self.spec.sockets.descriptors(),
+            )
             process = await self.spec.workload.launch(rank, surroundings, partial(self._exited, rank), self._tools)
         except OSError as error:
             text = f"rank {rank}: the program could not be started: {explain(error)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aelastic.process.launch import Command, launch, launch_need
 from aelastic.process.program import check_programs
+from aelastic.process.stage import staged_command
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,13 +41,14 @@ Outcome: TypeAlias = Delivered | Undelivered
 class Surroundings:
     """What a rank is started with: its whole environment, its streams as descriptors (None: ours, shared), its cpus.
 
-    ``cpus`` None: wherever this process may run.
+    ``cpus`` None: wherever this process may run. ``sockets``: descriptors here that the rank is to have from 3 on.
     """
 
     env: dict[str, str] = field(repr=False)
     stdout: int | None
     stderr: int | None
     cpus: frozenset[int] | None = None
+    sockets: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,10 @@ class ProgramWorkload:
     async def launch(self, rank: int, surroundings: Surroundings, on_exit: OnExit, tools: Tools) -> Process:
         """Start the program."""
         argv = (self._program, *self._args[rank])
-        if surroundings.cpus is not None:
-            from aelastic.process.topology import bound_command
-
-            argv = bound_command(argv, surroundings.cpus)
-        command = Command(argv, surroundings.env, surroundings.stdout, surroundings.stderr)
+        env, cpus, sockets = surroundings.env, surroundings.cpus, surroundings.sockets
+        if cpus is not None or sockets:
+            argv = staged_command(argv, env, cpus, sockets)
+        command = Command(argv, env, surroundings.stdout, surroundings.stderr, inherit=sockets)
         return await launch(command, on_exit, tools.clock)
 
     async def outcome(self, rank: int, tools: Tools) -> Outcome:

@@ -2,16 +2,20 @@
 
 A unit is what is started and stopped together: the whole gang with ``one_for_all``, else one rank. Every fact changes
 what is wanted, or what is there; then ``_reconcile`` says what is to be done about the difference. A unit is started
-only when nothing of it is there, so it never runs twice; nothing is started once the end was asked for.
+only when nothing of it is there; nothing is started once the end was asked for.
 
 =========  ==================================  =====================================================
-presence   what is there                       leaves it by
+presence   the unit's instance                 leaves it by
 =========  ==================================  =====================================================
-ABSENT     nothing                             ``Start``, when wanted, due, and its turn
-STARTING   an instance, not yet complete       ``started``; ``Stop``; ``ended``
-RUNNING    an instance                         ``Stop``; ``ended``
-STOPPING   an instance that was told to stop   ``ended``
+(none)     there is none                       ``Start``, when wanted, due, and its turn
+STARTING   not yet complete                    ``started``; ``Stop``; ``ended``
+RUNNING    complete                            ``Stop``; ``ended``
+STOPPING   it was told to stop                 ``ended``
 =========  ==================================  =====================================================
+
+The one exception is a replacement. Beside the unit's instance there is another one then, never two: its successor,
+until that is ``ready`` and takes its place; from then on its predecessor, which is told to stop. Until nothing is
+beside the instance any more, nothing else of the unit is started, whatever becomes of the instance.
 """
 
 from __future__ import annotations
@@ -34,10 +38,11 @@ _STARTING_AT_ONCE = 4  # so that many ranks neither hold the loop up nor wait fo
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start instance ``number`` of ``unit``."""
+    """Start instance ``number`` of ``unit``. ``ready_within``: the seconds that this one has to become ready."""
 
     unit: int
     number: int
+    ready_within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,8 @@ Action: TypeAlias = Start | Stop | Restarting | GiveUp | Finish
 
 
 class Presence(Enum):
-    """What is there of a unit."""
+    """How far an instance is."""
 
-    ABSENT = "absent"
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -93,37 +97,77 @@ class Intent(Enum):
 
 
 @dataclass(slots=True)
-class _Unit:
-    """``leaving``: the present instance is to go. ``not_before``: the end of the back-off, while it lasts.
+class _Instance:
+    """``leaving``: it is to go."""
 
-    ``lost``: not even SIGKILL has ended its last instance, so there must not be another one.
+    number: int
+    presence: Presence = Presence.STARTING
+    leaving: bool = False
+
+    @property
+    def runs(self) -> bool:
+        return self.presence is Presence.RUNNING and not self.leaving
+
+
+@dataclass(slots=True)
+class _Unit:
+    """``beside``: the successor or the predecessor of ``instance``. ``not_before``: the end of the back-off.
+
+    ``lost``: not even SIGKILL has ended its last instance, so there must not be another one. ``count``: of its
+    instances so far, whose numbers begin at 0.
     """
 
-    presence: Presence = Presence.ABSENT
+    instance: _Instance | None = None
+    beside: _Instance | None = None
     intent: Intent = Intent.RUN
-    leaving: bool = False
     lost: bool = False
-    number: int = -1
+    count: int = 0
     not_before: float | None = None
     history: RestartHistory = field(default_factory=RestartHistory)
 
     @property
-    def present(self) -> bool:
-        return self.presence is not Presence.ABSENT
+    def there(self) -> list[_Instance]:
+        """Whatever is there of it; the instance last."""
+        return [one for one in (self.beside, self.instance) if one is not None]
 
     @property
     def on_its_way(self) -> bool:
         """There will be another instance, without anything more being done."""
-        return self.intent is Intent.RUN and (self.leaving or (not self.present and self.not_before is None))
+        coming = self.instance.leaving if self.instance else self.not_before is None
+        return self.intent is Intent.RUN and coming
+
+    def next_instance(self) -> _Instance:
+        self.count += 1
+        return _Instance(self.count - 1)
+
+    def complete(self, number: int) -> None:
+        """All of instance ``number`` is there."""
+        for one in self.there:
+            if one.number == number and one.presence is Presence.STARTING:
+                one.presence = Presence.RUNNING
 
     def want(self) -> None:
         """It is to run, as soon as it can."""
         if not self.lost:
             self.intent, self.not_before = Intent.RUN, None
 
+    def leave(self) -> None:
+        """Whatever is there of it is to go."""
+        for one in self.there:
+            one.leaving = True
+
     def drop(self, intent: Intent) -> None:
         """It is not to run."""
-        self.intent, self.not_before, self.leaving = intent, None, self.present
+        self.intent, self.not_before = intent, None
+        self.leave()
+
+    def promote(self) -> None:
+        """The successor takes the place of the instance, if that is still there."""
+        self.instance, self.beside = self.beside, self.instance
+        if self.beside is not None:
+            self.beside.leaving = True
+        self.history = self.history.steady()
+        self.want()
 
 
 class Supervision:
@@ -151,18 +195,30 @@ class Supervision:
 
     def started(self, unit: int, number: int, at: float) -> list[Action]:
         """The instance is complete."""
+        self._units[unit].complete(number)
+        return self._reconcile(at)
+
+    def ready(self, unit: int, number: int, at: float) -> list[Action]:
+        """The instance is complete, and ready. A successor becomes the unit's instance by that."""
         one = self._units[unit]
-        if one.number == number and one.presence is Presence.STARTING:
-            one.presence = Presence.RUNNING
+        one.complete(number)
+        if one.beside is not None and one.beside.number == number and not one.beside.leaving:
+            one.promote()
         return self._reconcile(at)
 
     def ended(self, unit: int, number: int, at: float, end: End) -> list[Action]:
-        """Nothing of the instance is there any more, or it never came to be. A second end changes nothing."""
+        """Nothing of the instance is there any more, or it never came to be. A second end changes nothing.
+
+        How a successor or a predecessor ends is no matter of the unit's.
+        """
         one = self._units[unit]
-        if one.number != number or not one.present:
+        if one.beside is not None and one.beside.number == number:
+            one.beside = None
+            return self._reconcile(at)
+        if one.instance is None or one.instance.number != number:
             return []
-        asked = one.leaving
-        one.presence, one.leaving, one.lost = Presence.ABSENT, False, end.outcome is Outcome.ABANDONED
+        asked, one.instance = one.instance.leaving, None
+        one.lost = end.outcome is Outcome.ABANDONED
         judged = not asked or (one.lost and one.intent is Intent.RUN and not self.closing)
         return (self._judge(unit, one, at, end) if judged else []) + self._reconcile(at)
 
@@ -180,10 +236,18 @@ class Supervision:
             told += self._renew_dependents(index, f"rank {index} restarts", 0.0)
         return told + self._reconcile(at)
 
+    def replace_asked(self, unit: int, at: float, ready_within: float | None = None) -> list[Action]:
+        """Somebody wants another instance in the place of the one that runs, once it is ready; see ``can_replace``."""
+        one = self._units[unit]
+        if not self.can_replace(unit) or one.beside is not None:
+            return self._reconcile(at)
+        one.beside = one.next_instance()
+        return [Start(unit, one.beside.number, ready_within), *self._reconcile(at)]
+
     def start_asked(self, unit: int, at: float) -> list[Action]:
         """Somebody wants ``unit`` to run; if it does, nothing changes."""
         one = self._units[unit]
-        if one.intent is not Intent.RUN or not one.present:
+        if one.intent is not Intent.RUN or one.instance is None:
             one.history = one.history.steady()
             one.want()
         return self._reconcile(at)
@@ -209,9 +273,8 @@ class Supervision:
         self._ordered = self._ordered and not at_once
         again: list[Action] = []
         for unit, one in self._units.items():
-            one.leaving = one.present
-            if one.presence is Presence.STOPPING:
-                again.append(Stop(unit, one.number))
+            one.leave()
+            again += [Stop(unit, each.number) for each in one.there if each.presence is Presence.STOPPING]
         return again + self._reconcile(at)
 
     # What is known
@@ -231,15 +294,41 @@ class Supervision:
         """Its back-off lasts."""
         return self._is_waiting(self._units[unit])
 
+    def will_start(self, unit: int) -> bool:
+        """Without its instance: there will be another one, if only after a back-off, or its successor is coming."""
+        one = self._units[unit]
+        coming = any(not each.leaving for each in one.there)
+        return not self.closing and (coming or one.on_its_way or self._is_waiting(one))
+
     def is_lost(self, unit: int) -> bool:
         """Not even SIGKILL has ended its last instance: it will not be started again."""
         return self._units[unit].lost
 
-    def is_settled(self, unit: int) -> bool:
-        """What was last asked for is the case, or has failed: nothing is on its way but what a back-off holds up."""
+    def number(self, unit: int) -> int | None:
+        """The number of its instance, if it has one; its successor or predecessor does not count."""
+        instance = self._units[unit].instance
+        return None if instance is None else instance.number
+
+    def can_replace(self, unit: int) -> bool:
+        """It runs, or its successor is coming, and nobody wants them to go."""
+        return any(not one.leaving for one in self._units[unit].there)
+
+    def is_successor(self, unit: int, number: int) -> bool:
+        """Whether this instance has not taken over yet. It is the youngest: none is started before that is decided."""
         one = self._units[unit]
-        if one.present:
-            return one.presence is Presence.RUNNING and not one.leaving
+        return one.beside is not None and one.beside.number == number == one.count - 1
+
+    def is_replaced(self, unit: int) -> bool:
+        """No replacement is under way: nothing is beside its instance."""
+        return self._units[unit].beside is None
+
+    def is_settled(self, unit: int) -> bool:
+        """What was last asked for is the case, or has failed: nothing is on its way but back-offs and successors."""
+        one = self._units[unit]
+        if one.beside is not None and (one.beside.leaving or one.instance is None):
+            return False
+        if one.instance is not None:
+            return one.instance.runs
         held_up = any(self._is_waiting(self._units[before]) for before in self.units if before < unit and self._ordered)
         return self.closing or held_up or not one.on_its_way
 
@@ -251,7 +340,7 @@ class Supervision:
     # What follows
 
     def _is_waiting(self, one: _Unit) -> bool:
-        return not self.closing and not one.present and one.not_before is not None
+        return not self.closing and one.instance is None and one.not_before is not None
 
     def _judge(self, unit: int, one: _Unit, at: float, end: End) -> list[Action]:
         verdict = judge(self._policy, one.history, end, at, self._chance())
@@ -259,7 +348,7 @@ class Supervision:
             return self._give_up(unit, verdict.reason)
         if isinstance(verdict, Again):
             one.intent, one.history, one.not_before = Intent.RUN, verdict.history, at + verdict.delay
-            again = Restarting(unit, one.number + 1, verdict.delay, end.reason)
+            again = Restarting(unit, one.count, verdict.delay, end.reason)
             return [again, *self._renew_dependents(unit, end.reason, verdict.delay)]
         one.intent = Intent.DONE
         return []
@@ -267,7 +356,7 @@ class Supervision:
     def _give_up(self, unit: int, reason: str) -> list[Action]:
         self.gave_up, self.closing = reason, True
         for one in self._units.values():
-            one.leaving = one.present
+            one.leave()
         return [GiveUp(unit, reason)]
 
     def _renew(self, unit: int, one: _Unit, reason: str, delay: float) -> list[Action]:
@@ -275,8 +364,8 @@ class Supervision:
         if self.closing or one.lost or one.on_its_way:
             return []
         one.want()
-        one.leaving = one.present
-        return [Restarting(unit, one.number + 1, delay, reason)]
+        one.leave()
+        return [Restarting(unit, one.count, delay, reason)]
 
     def _renew_dependents(self, unit: int, reason: str, delay: float) -> list[Action]:
         """The others that cannot go on without ``unit``. One whose own back-off lasts is on its way already."""
@@ -289,7 +378,7 @@ class Supervision:
 
     def _reconcile(self, at: float) -> list[Action]:
         actions = [*self._stops(), *self._starts(at)]
-        at_rest = not any(one.present for one in self._units.values())
+        at_rest = not any(one.there for one in self._units.values())
         open_ends = [one for one in self._units.values() if one.intent in (Intent.RUN, Intent.HELD)]
         if at_rest and (self.closing or not open_ends) and not self.finished:
             self.finished = True
@@ -298,11 +387,12 @@ class Supervision:
 
     def _stops(self) -> Iterable[Action]:
         for unit in sorted(self._units, reverse=True):
-            one = self._units[unit]
-            if one.leaving and one.presence is not Presence.STOPPING:
-                one.presence = Presence.STOPPING
-                yield Stop(unit, one.number)
-            if one.leaving and self._ordered:
+            leaving = [one for one in self._units[unit].there if one.leaving]
+            for one in leaving:
+                if one.presence is not Presence.STOPPING:
+                    one.presence = Presence.STOPPING
+                    yield Stop(unit, one.number)
+            if leaving and self._ordered:
                 return
 
     def _starts(self, at: float) -> Iterable[Action]:
@@ -310,15 +400,15 @@ class Supervision:
             one = self._units[unit]
             if one.not_before is not None and at >= one.not_before:
                 one.not_before = None
-            wanted = one.intent is Intent.RUN and not one.present
+            wanted = one.intent is Intent.RUN and not one.there
             if wanted and one.not_before is None and self._is_its_turn(unit):
-                one.presence, one.number = Presence.STARTING, one.number + 1
-                yield Start(unit, one.number)
+                one.instance = one.next_instance()
+                yield Start(unit, one.instance.number)
 
     def _is_its_turn(self, unit: int) -> bool:
+        there = {other: one.instance for other, one in self._units.items() if one.instance is not None}
         if not self._ordered:
-            return [one.presence for one in self._units.values()].count(Presence.STARTING) < _STARTING_AT_ONCE
-        before = [one for other, one in self._units.items() if other < unit and one.intent is Intent.RUN]
-        after = [one for other, one in self._units.items() if other > unit]
-        ready = all(one.presence is Presence.RUNNING and not one.leaving for one in before)
-        return ready and not any(one.leaving for one in after)
+            return [one.presence for one in there.values()].count(Presence.STARTING) < _STARTING_AT_ONCE
+        before = [other for other, one in self._units.items() if other < unit and one.intent is Intent.RUN]
+        ready = all(other in there and there[other].runs for other in before)
+        return ready and not any(one.leaving for other, one in there.items() if other > unit)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 RESTART_COUNT = "TORCHELASTIC_RESTART_COUNT"
 
@@ -44,11 +44,16 @@ class LogsOfRanks:
         self._asking = threading.Lock()
         self._numbers = itertools.count()
 
-    def ask(self, rank: int, env: dict[str, str], siblings: Mapping[int, Mapping[str, str]]) -> LogsDest:
-        """The destinations of ``rank`` among ``siblings``, all of which have their environment there."""
+    def ask(
+        self, rank: int, env: dict[str, str], siblings: Mapping[int, Mapping[str, str]], running: Collection[int]
+    ) -> LogsDest:
+        """The destinations of ``rank`` among ``siblings``, all of which have their environment there.
+
+        ``running``: other attempts of it that are not over.
+        """
         with self._asking:
             if isinstance(self.specs, DefaultLogsSpecs) and type(self.specs).reify is DefaultLogsSpecs.reify:
-                return self.specs.reify_rank(rank, env)
+                return self.specs.reify_rank(rank, env, running)
             number, own_number = str(next(self._numbers)), env[RESTART_COUNT]
             everybody = {one: {**its_env, RESTART_COUNT: number} for one, its_env in siblings.items()}
             everybody[rank] = env
@@ -61,15 +66,18 @@ class LogsOfRanks:
 class LogsOfRank(LogsOfRun):
     """One attempt of one rank."""
 
-    def __init__(self, logs: LogsOfRanks, siblings: Mapping[int, Mapping[str, str]]) -> None:
+    def __init__(
+        self, logs: LogsOfRanks, siblings: Mapping[int, Mapping[str, str]], running: Collection[int] = ()
+    ) -> None:
         super().__init__(logs.specs)
+        self._running = running
         self._logs = logs
         self._siblings = siblings
 
     def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
         """``envs`` holds one rank."""
         ((rank, env),) = envs.items()
-        return self._logs.ask(rank, env, self._siblings)
+        return self._logs.ask(rank, env, self._siblings, self._running)
 
 
 def _of_rank(rank: int, dest: LogsDest) -> LogsDest:

@@ -15,6 +15,7 @@ from aelastic.results import Attempt, RunProcsResult
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aelastic.errors.not_ready import NotReadyError
     from aelastic.events import RankSnapshot
 
 REMEMBERED = 100
@@ -23,7 +24,7 @@ NOT_FOUND = 127  # a shell's exit code for what it could not start
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt that is over. ``snapshots``: how its ranks were last seen."""
+    """An attempt that is over. ``snapshots``: how its ranks were last seen; ``unready``: which never were ready."""
 
     unit: int
     number: int
@@ -33,6 +34,7 @@ class Ended:
     started: bool
     result: RunProcsResult
     snapshots: Mapping[int, RankSnapshot] = field(default_factory=dict)
+    unready: Mapping[int, NotReadyError] = field(default_factory=dict)
 
 
 def not_started(ranks: Iterable[int], error: BaseException, at: float) -> RunProcsResult:
@@ -77,9 +79,10 @@ class Attempts:
         self.last: dict[int, Ended] = {}
         self._attempts: deque[Attempt] = deque(maxlen=REMEMBERED)
 
-    def add(self, ended: Ended) -> None:
-        """An attempt is over."""
-        self.last[ended.unit] = ended
+    def add(self, ended: Ended, *, counts: bool) -> None:
+        """An attempt is over. ``counts``: it was its unit's, not that of a successor or a predecessor."""
+        if counts:
+            self.last[ended.unit] = ended
         result = ended.result
         self._attempts.append(
             Attempt(

@@ -11,7 +11,7 @@ from aelastic.elastic.attempt_logs import RESTART_COUNT, LogsOfRank, LogsOfRanks
 from aelastic.errors.base import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from aelastic.conduct.context import Starting
     from aelastic.conduct.prepare import RunSpec, Shared
@@ -65,14 +65,14 @@ class Blueprint:
         """The unit that ``rank`` belongs to."""
         return 0 if self._gang else rank
 
-    def spec(self, unit: int, number: int, shared: Shared) -> RunSpec:
-        """What instance ``number`` of ``unit`` is to run."""
+    def spec(self, unit: int, number: int, shared: Shared, running: Collection[int] = ()) -> RunSpec:
+        """What instance ``number`` of ``unit`` is to run, beside others of it that are ``running``."""
         plans = plans_of(self._starting)
         wanted = [plan for plan in plans if plan.rank in self.ranks_of(unit)]
         added = {**self._added, RESTART_COUNT: str(number)}
         ranks = tuple(replace(plan, env={**plan.env, **added}) for plan in wanted)
         siblings = {plan.rank: {**plan.env, **added} for plan in plans}
-        logs = LogsOfRun(self.logs_specs) if self._gang else LogsOfRank(self._logs, siblings)
+        logs = LogsOfRun(self.logs_specs) if self._gang else LogsOfRank(self._logs, siblings, running)
         return spec_of(self._starting, ranks, logs, shared)
 
     def scaled(self, count: int, args: Args, envs: Envs) -> Blueprint:

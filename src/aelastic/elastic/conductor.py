@@ -19,24 +19,38 @@ from aelastic.conduct.tasks import OwnTask
 from aelastic.decide.restarts import Outcome
 from aelastic.decide.supervision import GiveUp, Restarting, Start, Stop
 from aelastic.elastic.attempts import Attempts, Ended, end_of, end_of_start, not_started
+from aelastic.elastic.control import Control
 from aelastic.elastic.fleet import Fleet
-from aelastic.errors.base import AelasticError, InvalidArgumentError, NotRunningError
-from aelastic.events import GaveUp, RankProgress, RankRestarting, RankSnapshot, RankState, RankStatus, RunFinished
+from aelastic.elastic.readiness import ReadyRanks
+from aelastic.errors.base import AelasticError, NotRunningError
+from aelastic.errors.not_ready import NotReadyError
+from aelastic.events import (
+    GaveUp,
+    RankProgress,
+    RankReady,
+    RankRestarting,
+    RankSnapshot,
+    RankState,
+    RankStatus,
+    RunFinished,
+)
 from aelastic.logs.consoles import Consoles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aelastic.conduct.board import Story
+    from aelastic.conduct.prepare import RunSpec
     from aelastic.conduct.run import Run
     from aelastic.decide.supervision import Action, Supervision
-    from aelastic.elastic.blueprint import Args, Blueprint, Envs
+    from aelastic.elastic.blueprint import Blueprint
     from aelastic.elastic.fleet import Instance
     from aelastic.elastic.lines import Lines
     from aelastic.events import Event
     from aelastic.results import RunProcsResult
 
     Fact: TypeAlias = Callable[[float], list[Action]]
+    Unready: TypeAlias = Mapping[int, NotReadyError]
 
 logger = logging.getLogger("aelastic")
 _event_logger = logging.getLogger("aelastic.events")
@@ -57,14 +71,13 @@ class Conductor:
         self.started: asyncio.Future[None] = self.loop.create_future()
         self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
         self.fleet = Fleet(self._publish, lines)
-        self.blueprint = self._latest = blueprint  # what holds now, and what was last asked for
         self._supervision = supervision
         self._story = story
         self._lines = lines
         self._attempts = Attempts()
         self._mailbox: Mailbox[Fact] = Mailbox()
-        self._requests: list[tuple[int | None, asyncio.Future[None]]] = []
-        self._unanswered: set[asyncio.Future[None]] = set()
+        readiness = ReadyRanks(supervision, self.fleet, self._attempts)
+        self.control = Control(name, blueprint, supervision, readiness, self._mailbox, self.loop)
         self._stop_options: tuple[int | None, float | None] = (None, None)
         self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None
@@ -88,30 +101,6 @@ class Conductor:
         if not self._hurry.done():
             self._hurry.set_result(None)
 
-    def restart(self, rank: int | None) -> asyncio.Future[None]:
-        """``rank``, or everybody, is to be started afresh."""
-        unit = None if rank is None else self.blueprint.unit_of(rank)
-        return self._ask(partial(self._supervision.restart_asked, unit), rank)
-
-    def start_rank(self, rank: int) -> asyncio.Future[None]:
-        """``rank`` is to run."""
-        return self._ask(partial(self._supervision.start_asked, rank), rank)
-
-    def stop_rank(self, rank: int) -> asyncio.Future[None]:
-        """``rank`` is not to run."""
-        return self._ask(partial(self._supervision.stop_asked, rank), rank)
-
-    def scale(self, count: int, args: Args, envs: Envs) -> asyncio.Future[None]:
-        """There are to be ``count`` ranks. Raises what is wrong with ``args`` and ``envs``, for new ones."""
-
-        self._latest = wanted = self._latest.scaled(count, args, envs)
-
-        def fact(at: float) -> list[Action]:
-            self.blueprint = wanted
-            return self._supervision.scale_asked(count, at)
-
-        return self._ask(fact, None)
-
     def abandon(self) -> None:
         """The handle is dropped, or the interpreter ends: stop the ranks, on the loop if it still runs."""
         if not self._task.done() and os.getpid() == self._owner_pid:
@@ -124,6 +113,12 @@ class Conductor:
     def kill_the_rest(self) -> None:
         """Where no time is left for the ladder."""
         self.fleet.kill_the_rest()
+
+    def send_signal(self, sig: int, rank: int | None) -> None:
+        """Send ``sig`` to ``rank``, or to everybody; not to who is about to take a place, or has lost it."""
+        for unit in self._supervision.units:
+            if (instance := self._instance(unit)) is not None:
+                instance.run.send_signal(sig, rank)
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
@@ -177,9 +172,9 @@ class Conductor:
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Start):
-                self._start(action.unit, action.number)
+                self._start(action)
             elif isinstance(action, Stop):
-                self._stop(self.fleet.instances[action.unit].run)
+                self._stop(self.fleet.instances[action.unit, action.number].run)
             elif isinstance(action, Restarting):
                 self._tell_of_restart(action)
             elif isinstance(action, GiveUp):
@@ -191,36 +186,55 @@ class Conductor:
         else:
             run.stop(*self._stop_options)
 
-    def _start(self, unit: int, number: int) -> None:
-        self._restarts += number > 0
-        instance = self.fleet.start(unit, number, self.blueprint.spec(unit, number, self._shared))
+    def _start(self, action: Start) -> None:
+        unit, number = action.unit, action.number
+        self._restarts += number > 0 and not self._supervision.is_successor(unit, number)
+        running = [other for one, other in self.fleet.instances if one == unit]
+        spec = self.control.blueprint.spec(unit, number, self._shared, running)
+        instance = self.fleet.start(unit, number, _hurried(spec, action.ready_within))
         instance.run.started.add_done_callback(partial(self._told_started, instance))
         instance.run.finished.add_done_callback(partial(self._told_finished, instance))
 
     def _told_started(self, instance: Instance, started: asyncio.Future[None]) -> None:
         if started.exception() is None:
             self._mailbox.put(partial(self._supervision.started, instance.unit, instance.number))
+            self._mailbox.put(partial(self._note_ready, instance))
 
     def _told_finished(self, instance: Instance, finished: asyncio.Future[RunProcsResult]) -> None:
         self._mailbox.put(partial(self._note_end, instance, finished))
 
+    def _note_ready(self, instance: Instance | None, at: float) -> list[Action]:
+        """A rank of it is. Only of a successor does that change anything."""
+        if instance is None or not self._supervision.is_successor(instance.unit, instance.number):
+            return []
+        if not (instance.run.started.done() and instance.was_ready()):
+            return []
+        return self._supervision.ready(instance.unit, instance.number, at)
+
     def _note_end(self, instance: Instance, finished: asyncio.Future[RunProcsResult], at: float) -> list[Action]:
-        del self.fleet.instances[instance.unit]
+        del self.fleet.instances[instance.unit, instance.number]
         error = finished.exception()
         if error is None:
-            result = finished.result()
-            self._remember(instance, result, at, started=True)
+            result, unready = finished.result(), instance.losses()
+            self._remember(instance, result, at, unready, started=True)
             end = end_of(result, at - instance.began)
         elif isinstance(error, Exception) and instance.run.started.exception() is not None:
             end = end_of_start(error, instance.snapshot().values())
+            unready = {rank: NotReadyError(self.name, rank, end.reason) for rank in instance.ranks}
             if end.outcome is not Outcome.STOPPED:
                 self._error = error
-                self._remember(instance, not_started(instance.ranks, error, self._wall(at)), at, started=False)
+                failed = not_started(instance.ranks, error, self._wall(at))
+                self._remember(instance, failed, at, unready, started=False)
         else:
             raise AelasticError(f"a run of {self.name!r} was broken off") from error
+        if self._supervision.is_successor(instance.unit, instance.number):
+            self._tell_of_loss(instance, unready)
         return self._supervision.ended(instance.unit, instance.number, at, end)
 
-    def _remember(self, instance: Instance, result: RunProcsResult, at: float, *, started: bool) -> None:
+    def _remember(
+        self, instance: Instance, result: RunProcsResult, at: float, unready: Unready, *, started: bool
+    ) -> None:
+        counts = self._supervision.number(instance.unit) == instance.number
         self._attempts.add(
             Ended(
                 unit=instance.unit,
@@ -231,78 +245,45 @@ class Conductor:
                 started=started,
                 result=result,
                 snapshots=instance.snapshot(),
-            )
+                unready=unready,
+            ),
+            counts=counts,
         )
 
     def _note_stop(self, death_sig: int | None, timeout: float | None, at: float) -> list[Action]:
         self._stop_options = death_sig, timeout
         return self._supervision.close_asked(at, at_once=death_sig == signal.SIGKILL)
 
-    # Requests, and when they are fulfilled
-
-    def _ask(self, fact: Fact, rank: int | None) -> asyncio.Future[None]:
-        """Feed ``fact`` to the supervision. Done when what it wants is the case, or has failed, or was overtaken."""
-        answer: asyncio.Future[None] = self.loop.create_future()
-        if self.finished.done():
-            answer.set_exception(self._too_late())
-        else:
-            self._unanswered.add(answer)
-            answer.add_done_callback(self._unanswered.discard)
-            self._mailbox.put(partial(self._note_request, fact, rank, answer))
-        return answer
-
-    def _note_request(self, fact: Fact, rank: int | None, answer: asyncio.Future[None], at: float) -> list[Action]:
-        try:
-            self._check(rank)
-            actions = fact(at)
-        except AelasticError as error:
-            if not answer.done():
-                answer.set_exception(error)
-            return []
-        self._requests.append((rank, answer))
-        return actions
-
-    def _check(self, rank: int | None) -> None:
-        if self._supervision.closing or self._supervision.finished:
-            raise self._too_late()
-        if rank is None:
-            return
-        if not 0 <= rank < self.blueprint.nprocs:
-            raise InvalidArgumentError(f"rank: expected 0 to {self.blueprint.nprocs - 1}, got {rank!r}")
-        if self._supervision.is_lost(self.blueprint.unit_of(rank)):
-            raise NotRunningError(f"rank {rank} did not end even after SIGKILL; it cannot be started again")
-
-    def _too_late(self) -> NotRunningError:
-        return NotRunningError(f"the supervisor of {self.name!r} is stopping, or has ended")
-
     def _answer(self) -> None:
-        self._requests = [(rank, answer) for rank, answer in self._requests if not self._answered(rank, answer)]
-        if not (self.started.done() or self._supervision.closing) and self._is_settled(None):
+        self.control.settle()
+        if not (self.started.done() or self._supervision.closing) and self.control.is_settled(None):
             self.started.set_result(None)
 
-    def _answered(self, rank: int | None, answer: asyncio.Future[None]) -> bool:
-        settled = self._supervision.finished or self._is_settled(rank)
-        if settled and not answer.done():
-            answer.set_result(None)
-        return settled
-
-    def _is_settled(self, rank: int | None) -> bool:
-        if rank is None:
-            return self._supervision.all_settled
-        return self._supervision.is_settled(self.blueprint.unit_of(rank))
+    def _instance(self, unit: int) -> Instance | None:
+        """The one that counts."""
+        return self.fleet.find(unit, self._supervision.number(unit))
 
     # What is told
 
     def _publish(self, event: Event) -> None:
         self._story.publish(event)
         log_event(event, _event_logger, logging.DEBUG if isinstance(event, RankStatus | RankProgress) else logging.INFO)
+        if isinstance(event, RankReady):
+            instance = self.fleet.find(self.control.blueprint.unit_of(event.rank), event.attempt)
+            self._mailbox.put(partial(self._note_ready, instance))
 
     def _tell_of_restart(self, action: Restarting) -> None:
-        at, ranks = self._wall(time.monotonic()), self.blueprint.ranks_of(action.unit)
+        at, ranks = self._wall(time.monotonic()), self.control.blueprint.ranks_of(action.unit)
         who = "every rank" if len(ranks) > 1 else f"rank {ranks[0]}"
         logger.warning("%s starts again in %.3g s: %s", who, action.delay, action.reason)
         for rank in ranks:
             self._publish(RankRestarting(rank, action.number, action.delay, action.reason, at))
+
+    def _tell_of_loss(self, instance: Instance, unready: Unready) -> None:
+        (rank,) = instance.ranks
+        error = unready.get(rank) or NotReadyError(self.name, rank, "was told to stop")  # just as it became ready
+        logger.warning("rank %d is not replaced: the new one %s", rank, error.reason)
+        self.control.refuse_replacement(instance.unit, error)
 
     def _tell_of_giving_up(self, action: GiveUp) -> None:
         self._attempts.blame(action.unit, action.reason)
@@ -313,10 +294,10 @@ class Conductor:
         self._publish(GaveUp(action.reason, self._wall(time.monotonic()), cause.local_rank if cause else None))
 
     def _seen(self, unit: int) -> dict[int, RankSnapshot]:
-        instance, last = self.fleet.instances.get(unit), self._attempts.last.get(unit)
+        instance, last = self._instance(unit), self._attempts.last.get(unit)
         if instance is not None:
             return instance.snapshot()
-        ranks = self.blueprint.ranks_of(unit)
+        ranks = self.control.blueprint.ranks_of(unit)
         if last is None:
             return {rank: RankSnapshot(rank, RankState.PENDING, None, None, None, None, "") for rank in ranks}
         if self._supervision.is_waiting(unit):
@@ -326,7 +307,7 @@ class Conductor:
     # The end
 
     async def _conclude(self) -> RunProcsResult:
-        release = getattr(self.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
+        release = getattr(self.control.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
             await self._release(release)
         await self._close_shared()
@@ -372,12 +353,18 @@ class Conductor:
         """Nobody may wait for what will not come."""
         self._story.close()
         self._lines.close()
-        for answer in () if self.loop.is_closed() else tuple(self._unanswered):
-            if not answer.done():
-                answer.set_exception(self._too_late())
+        self.control.end()
 
     def _wall(self, at: float) -> float:
         return self._epoch + at
+
+
+def _hurried(spec: RunSpec, ready_within: float | None) -> RunSpec:
+    """``spec`` for who has no more than these seconds to become ready."""
+    if ready_within is None:
+        return spec
+    limits = [seconds for seconds in (spec.health.ready_timeout, ready_within) if seconds is not None]
+    return replace(spec, health=replace(spec.health, ready_timeout=min(limits)))
 
 
 def _take_error(task: asyncio.Task[None]) -> None:

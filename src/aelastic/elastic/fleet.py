@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from aelastic.conduct.prepare import RunSpec
     from aelastic.elastic.lines import Lines
+    from aelastic.errors.not_ready import NotReadyError
     from aelastic.events import Event, RankSnapshot
 
 
@@ -34,16 +35,25 @@ class Instance:
         """Whom it consists of."""
         return tuple(plan.rank for plan in self.run.spec.ranks)
 
+    def was_ready(self) -> bool:
+        """Whether all of its ranks have become ready."""
+        return all(self.run.monitor.was_ready(rank) for rank in self.ranks)
+
+    def losses(self) -> dict[int, NotReadyError]:
+        """Those of its ranks that will not become ready any more, and why."""
+        losses = {rank: self.run.monitor.loss(rank) for rank in self.ranks}
+        return {rank: loss for rank, loss in losses.items() if loss is not None}
+
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Its ranks as they are now."""
         return {rank: replace(seen, attempt=self.number) for rank, seen in self.run.snapshot().items()}
 
 
 class Fleet:
-    """Holds the instances by unit; there is never more than one of each. ``publish`` gets the events of their ranks."""
+    """Holds the instances by unit and number. ``publish`` gets the events of their ranks."""
 
     def __init__(self, publish: Callable[[Event], None], lines: Lines) -> None:
-        self.instances: dict[int, Instance] = {}
+        self.instances: dict[tuple[int, int], Instance] = {}
         self._publish = publish
         self._lines = lines
 
@@ -52,20 +62,18 @@ class Fleet:
         """Those of all instances."""
         return [instance.run for instance in self.instances.values()]
 
+    def find(self, unit: int, number: int | None) -> Instance | None:
+        """This instance, if it is there."""
+        return None if number is None else self.instances.get((unit, number))
+
     def start(self, unit: int, number: int, spec: RunSpec) -> Instance:
-        """Begin a run of ``spec``. Raises ``ValueError`` when there is one of this unit."""
-        if unit in self.instances:
-            raise ValueError(f"unit {unit} is there already")
+        """Begin a run of ``spec``."""
         run = Run(spec)
         relay: Relay[Event] = Relay(1, partial(self._pass_on, number))
         run.board.story.attach(relay)
         self._lines.connect(run.streams.feed)
-        instance = self.instances[unit] = Instance(unit, number, run, time.monotonic(), relay)
+        instance = self.instances[unit, number] = Instance(unit, number, run, time.monotonic(), relay)
         return instance
-
-    def run_of(self, rank: int) -> Run | None:
-        """The run that ``rank`` belongs to, if it is there."""
-        return next((one.run for one in self.instances.values() if rank in one.ranks), None)
 
     def stop_starting(self, death_sig: int | None, timeout: float | None) -> None:
         """Whoever has not launched all of its ranks must launch no more."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
+    from aelastic.conduct.sockets import Sockets
     from aelastic.numa import NumaOptions
     from aelastic.readiness import Readiness
 
@@ -31,3 +32,4 @@ class RunOptions(TypedDict, total=False):
     preload: Sequence[str]
     strip_escapes: bool | None
     containment: Mode | None
+    sockets: Sockets

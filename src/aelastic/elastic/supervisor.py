@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from aelastic.conduct.board import Story
 from aelastic.conduct.context import stop_options
 from aelastic.conduct.launch import start_processes
 from aelastic.conduct.mailbox import LONGEST_WAIT
+from aelastic.conduct.readiness import describe_delay
 from aelastic.conduct.waiting import wait_or_stop
 from aelastic.decide.restarts import RestartPolicy
 from aelastic.decide.supervision import Strategy, Supervision
@@ -22,12 +25,13 @@ from aelastic.logs.specs import DefaultLogsSpecs
 from aelastic.std import Std
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
     from aelastic.conduct.context import Starting
     from aelastic.elastic.blueprint import Args, Envs
+    from aelastic.elastic.control import Control
     from aelastic.elastic.options import RunOptions
     from aelastic.events import Event, LogLine, RankSnapshot
     from aelastic.logs.specs import LogsSpecs
@@ -85,8 +89,9 @@ class Supervisor:
         specs = DefaultLogsSpecs() if logs_specs is None else logs_specs
 
         def make(args: Args, envs: Envs) -> Starting[Any]:
-            return start_processes(name, entrypoint, args, envs, specs, **options)
+            return start_processes(name, entrypoint, args, envs, specs, **_without(first - set(args or ()), options))
 
+        first = frozenset(args or ())
         gang = strategy == "one_for_all"
         self._blueprint = Blueprint(make, args, envs, specs, gang=gang, max_restarts=self.policy.max_restarts)
         self._story = Story()
@@ -174,7 +179,7 @@ class Supervisor:
         Raises ``NotRunningError`` when the supervisor is stopping or has ended, ``InvalidArgumentError`` for a rank
         that is not there.
         """
-        await self._running_conductor().restart(None if rank is None else _number(rank))
+        await self._running_conductor().control.restart(None if rank is None else _number(rank))
 
     async def stop(self, rank: int) -> None:
         """Stop ``rank`` by the ladder; it stays stopped until ``start(rank)``. For ``one_for_one``.
@@ -184,6 +189,53 @@ class Supervisor:
         """
         await self._own_life("stop").stop_rank(_number(rank))
 
+    async def replace(self, rank: int | None = None, timeout: float | None = None) -> None:
+        """Start another ``rank`` beside the present one, and stop that by the ladder once the new one is ready.
+
+        For ``one_for_one``. The new one becomes the rank when it is ready, as ``readiness`` says; without ``readiness``
+        that is when it is started. It uses up no budget, and the end of the old one is no failure. Its events and log
+        files have the next number of an attempt. Returns when the old one is gone. None: every rank that runs, one
+        after another, up to the first that cannot be replaced. For a while there are both: what only one process can
+        have, such as a port, they must share, see ``sockets``.
+
+        ``timeout`` is the time in seconds that each new one has to become ready, if ``readiness`` was given; None:
+        ``ready_timeout``. A rank that is being replaced already is not replaced once more. A stop or a restart
+        overtakes a replacement. Cancelling stops nothing: the rank that is being replaced will be, the others not.
+
+        Raises ``NotReadyError``, with its last lines, when the new one has ended before it was ready, or was told to:
+        the old one is kept. Raises ``NotRunningError`` when ``rank`` does not run, and as ``restart`` does.
+        """
+        control = self._own_life("replace")
+        if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
+            raise InvalidArgumentError(f"timeout: expected seconds, more than 0, or None, got {timeout!r}")
+        if rank is not None:
+            await control.replace(_number(rank), timeout)
+            return
+        for one in range(self.nprocs):
+            if one < self.nprocs:  # there may be fewer by now
+                await control.replace(one, timeout, if_it_runs=True)
+
+    async def ready(self, timeout: float | None = None, rank: int | None = None) -> None:
+        """Wait until every rank, or ``rank``, has become ready, as ``readiness`` says. It may have ended since.
+
+        An attempt that ends before it is ready ends the waiting only if no other one follows. ``timeout`` is in
+        seconds; None or negative waits as long as it takes. Neither its end nor cancelling stops a rank.
+
+        Raises ``NotReadyError``, with its last lines, as soon as a rank ends before it is ready and will not be started
+        again; ``TimeoutError``, which says what is missing; ``NotRunningError`` before ``start``, and when a rank was
+        stopped before it was started.
+        """
+        control, who = self._running_conductor().control, self._check_rank(rank)
+        seconds = None if timeout is None or timeout < 0 else min(timeout, LONGEST_WAIT)
+        answer = control.ready(who)
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=seconds)
+        finally:
+            answer.cancel()  # if it has not come; nobody waits for it any more
+        if not done:
+            raise TimeoutError(describe_delay(self.name, seconds or 0.0, control.unready(who)))
+        answer.result()
+
     async def scale(self, nprocs: int, args: Args | None = None, envs: Envs | None = None) -> None:
         """Have the ranks 0 to ``nprocs`` - 1: stop those that are too many by the ladder, start those that are missing.
 
@@ -191,17 +243,17 @@ class Supervisor:
         like the others, if these are all the same. For ``one_for_one``. Returns when they have started and are gone.
         Cancelling changes nothing. Raises as ``restart`` and ``start_processes`` do; nothing is changed then.
         """
-        conductor = self._own_life("scale")
+        control = self._own_life("scale")
         if not isinstance(nprocs, int) or nprocs < 1:
             raise InvalidArgumentError(f"nprocs: expected 1 or more, got {nprocs!r}")
-        await conductor.scale(nprocs, args or {}, envs or {})
+        await control.scale(nprocs, args or {}, envs or {})
 
     # What there is to see
 
     @property
     def nprocs(self) -> int:
         """How many ranks there are to be."""
-        return (self._conductor.blueprint if self._conductor is not None else self._blueprint).nprocs
+        return (self._conductor.control.blueprint if self._conductor is not None else self._blueprint).nprocs
 
     @property
     def result(self) -> RunProcsResult | None:
@@ -221,12 +273,9 @@ class Supervisor:
 
     def send_signal(self, sig: int, rank: int | None = None) -> None:
         """Send ``sig`` to ``rank`` and what it has started, or to every rank. This is no request to stop."""
-        fleet = self._started_conductor().fleet
+        conductor = self._started_conductor()
         stop_options(sig, None)
-        if rank is not None and not 0 <= rank < self.nprocs:
-            raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
-        for run in fleet.runs:
-            run.send_signal(sig, rank)
+        conductor.send_signal(sig, self._check_rank(rank))
 
     def events(self) -> Subscription[Event]:
         """An async iterator over everything that happens to the ranks, until the end; at any time, by anybody.
@@ -254,6 +303,11 @@ class Supervisor:
     ) -> None:
         await self.close()
 
+    def _check_rank(self, rank: int | None) -> int | None:
+        if rank is not None and not 0 <= _number(rank) < self.nprocs:
+            raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
+        return rank
+
     def _started_conductor(self) -> Conductor:
         if self._conductor is None:
             raise NotRunningError(f"{self.name!r} was not started: await its start() or enter it with 'async with'")
@@ -265,10 +319,20 @@ class Supervisor:
             raise NotRunningError(f"{self.name!r} was started in another loop; use it there")
         return conductor
 
-    def _own_life(self, what: str) -> Conductor:
+    def _own_life(self, what: str) -> Control:
         if self.strategy != "one_for_one":
             raise InvalidArgumentError(f"{what}(): with {self.strategy} no rank lives by itself; use one_for_one")
-        return self._running_conductor()
+        return self._running_conductor().control
+
+
+def _without(ranks: Collection[int], options: RunOptions) -> RunOptions:
+    """The ``options`` when there are no ``ranks`` any more."""
+    readiness = options.get("readiness")
+    if not isinstance(readiness, Mapping):
+        return options
+    narrowed = options.copy()
+    narrowed["readiness"] = {rank: word for rank, word in readiness.items() if rank not in ranks}
+    return narrowed
 
 
 def _number(rank: int) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aelastic.std import Std, to_map
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 logger = logging.getLogger("aelastic")
 
@@ -103,6 +103,7 @@ class DefaultLogsSpecs(LogsSpecs):
         if keep_attempts is not None and keep_attempts < 1:
             raise ValueError(f"keep_attempts: expected 1 or more, or None, got {keep_attempts!r}")
         self._keep_attempts = keep_attempts
+        self._kept_longer: dict[int, set[int]] = {}
         self._temporary = not log_dir
         if not log_dir:
             log_dir = os.path.join(tempfile.gettempdir(), f"aelastic_{secrets.token_hex(4)}")
@@ -143,13 +144,15 @@ class DefaultLogsSpecs(LogsSpecs):
         attempt = self._attempt_dir(envs.get(0, {}))
         shutil.rmtree(attempt, ignore_errors=True)
         os.mkdir(attempt, self._mode)
-        self._forget_attempts(envs.get(0, {}))
+        for old in self._one_too_many(envs.get(0, {})):
+            shutil.rmtree(self._directory_of(old), ignore_errors=True)
         return self._dest({rank: os.path.join(attempt, str(rank)) for rank in range(nprocs)}, attempt)
 
-    def reify_rank(self, rank: int, env: Mapping[str, str]) -> LogsDest:
+    def reify_rank(self, rank: int, env: Mapping[str, str], running: Collection[int] = ()) -> LogsDest:
         """The same for one rank that a supervisor starts by itself; what others have written is left alone.
 
         The number of the attempt is in ``env``, the rank's own. Its filtered lines go into its own directory.
+        ``running`` are attempts of the rank that are not over: theirs are kept until they are.
         """
         if self._root_log_dir == os.devnull:
             return self._filtered(LogsDest({rank: ""}, {rank: ""}, error_files={rank: os.devnull}))
@@ -157,7 +160,7 @@ class DefaultLogsSpecs(LogsSpecs):
         self._make_dir(attempt)
         directory = os.path.join(attempt, str(rank))
         shutil.rmtree(directory, ignore_errors=True)
-        self._forget_attempts(env, rank)
+        self._forget_attempts_of(rank, env, running)
         return self._dest({rank: directory}, directory)
 
     def _dest(self, directories: Mapping[int, str], filtered: str) -> LogsDest:
@@ -188,16 +191,24 @@ class DefaultLogsSpecs(LogsSpecs):
         self._make_dir(run)  # release() may have removed it
         return os.path.join(run, _attempt(env.get("TORCHELASTIC_RESTART_COUNT", "0")))
 
-    def _forget_attempts(self, env: Mapping[str, str], rank: int | None = None) -> None:
-        """Remove the attempt that is one too many; of ``rank`` alone, where there is one."""
+    def _one_too_many(self, env: Mapping[str, str]) -> set[int]:
+        """The attempt that is to be forgotten as that in ``env`` begins, if there is one."""
         count = env.get("TORCHELASTIC_RESTART_COUNT", "0")
         if self._keep_attempts is None or not count.isdecimal() or int(count) < self._keep_attempts:
-            return
-        old = os.path.join(str(self._run_log_dir), _attempt(int(count) - self._keep_attempts))
-        shutil.rmtree(old if rank is None else os.path.join(old, str(rank)), ignore_errors=True)
-        if rank is not None:
+            return set()
+        return {int(count) - self._keep_attempts}
+
+    def _forget_attempts_of(self, rank: int, env: Mapping[str, str], running: Collection[int]) -> None:
+        old = self._one_too_many(env) | self._kept_longer.pop(rank, set())
+        if kept := old & set(running):
+            self._kept_longer[rank] = kept
+        for directory in map(self._directory_of, old - kept):
+            shutil.rmtree(os.path.join(directory, str(rank)), ignore_errors=True)
             with contextlib.suppress(OSError):  # others have something there
-                os.rmdir(old)
+                os.rmdir(directory)
+
+    def _directory_of(self, attempt: int) -> str:
+        return os.path.join(str(self._run_log_dir), _attempt(attempt))
 
     def _make_run_dir(self, run_id: str) -> str:
         self._make_dir(self.root_log_dir)

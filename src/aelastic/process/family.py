@@ -80,22 +80,18 @@ class Family:
 
     def signal_member(self, pid: int, sig: int) -> bool:
         """Send ``sig`` to the process ``pid`` alone, if it is of this session; whether it was sent."""
-        if os.getpid() != self._owner:
+        if self._ended or os.getpid() != self._owner:
             return False
         try:
-            descriptor = os.pidfd_open(pid)  # whoever has this pid now cannot be mistaken for a later one
-        except (AttributeError, OSError):
+            return _signal_if(pid, sig, self._is_member)
+        except OSError:  # there is no such signal
             return False
+
+    def _is_member(self, pid: int) -> bool:
         try:
-            if os.getsid(pid) != self.pgid:
-                return False
-            signal.pidfd_send_signal(descriptor, sig)
+            return os.getsid(pid) == self.pgid
         except OSError:  # it has ended
             return False
-        else:
-            return True
-        finally:
-            os.close(descriptor)
 
     def _signal_leader(self, sig: int) -> None:
         """A fork leads its own group only a moment after it was made."""
@@ -113,16 +109,20 @@ class Family:
 
 def kill_process(pid: int, is_meant: Callable[[int], bool]) -> bool:
     """Kill ``pid`` if ``is_meant(pid)`` still says so when it can be nobody else; whether it was sent the signal."""
+    return _signal_if(pid, signal.SIGKILL, is_meant)
+
+
+def _signal_if(pid: int, sig: int, is_meant: Callable[[int], bool]) -> bool:
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return False
     except (AttributeError, OSError):  # no pidfds here: what is left is to look as late as possible
-        return is_meant(pid) and _kill(pid, signal.SIGKILL)
+        return is_meant(pid) and _kill(pid, sig)
     try:
         if not can_signal_by(pidfd):
-            return is_meant(pid) and _kill(pid, signal.SIGKILL)
-        return is_meant(pid) and _signal_process(pidfd, signal.SIGKILL)
+            return is_meant(pid) and _kill(pid, sig)
+        return is_meant(pid) and _signal_process(pidfd, sig)
     finally:
         os.close(pidfd)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,6 @@ from aelastic.decide.affinity import Cpu, Topology, parse_cpus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_BIND_AND_BECOME = """\
-import os, sys
-try:
-    os.sched_setaffinity(0, {})
-except OSError as error:
-    print("aelastic: the rank could not be bound to its cpus:", error, file=sys.stderr)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
 _LARGEST_FILE = 1 << 16
 _NVIDIA = "0x10de"
 _DISPLAY = "0x03"  # PCI base class of GPUs, with and without a screen
@@ -215,8 +206,3 @@ def _read(path: str) -> str:
 def _read_int(path: str) -> int | None:
     text = _read(path)
     return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
-
-
-def bound_command(argv: tuple[str, ...], cpus: frozenset[int]) -> tuple[str, ...]:
-    """The command that runs ``argv`` on ``cpus`` only: some Python in the rank, which then becomes the program."""
-    return sys.executable, "-I", "-S", "-c", _BIND_AND_BECOME.format(set(cpus)), *argv
