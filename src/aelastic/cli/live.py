@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aelastic.cli.settings import Settings
     from aelastic.cli.table import Renderer
-    from aelastic.cli.usage import Meter
+    from aelastic.process.usage import Meter
     from aelastic.cli.views import Ranks
     from aelastic.events import Event, RankSnapshot
     from aelastic.logs.subscription import Subscription
@@ -81,7 +81,7 @@ class LiveView:
 
         if find_spec("psutil") is None:
             return Renderer(self._terminal), None
-        from aelastic.cli.usage import Meter
+        from aelastic.process.usage import Meter
 
         return Renderer(self._terminal), Meter()
 

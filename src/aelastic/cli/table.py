@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from aelastic.cli.usage import Usage
+    from aelastic.process.usage import Usage
     from aelastic.events import RankProgress, RankSnapshot
 
 _STYLES = {

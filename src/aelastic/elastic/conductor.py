@@ -61,14 +61,14 @@ class Conductor:
         self._supervision = supervision
         self._story = story
         self._lines = lines
-        self._attempts = Attempts()
+        self.attempts = Attempts()
         self._mailbox: Mailbox[Fact] = Mailbox()
         self._requests: list[tuple[int | None, asyncio.Future[None]]] = []
         self._unanswered: set[asyncio.Future[None]] = set()
         self._stop_options: tuple[int | None, float | None] = (None, None)
         self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None
-        self._restarts = 0
+        self.restarts = 0
         self._shared = Shared(file_threads(), Consoles())
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
@@ -192,7 +192,7 @@ class Conductor:
             run.stop(*self._stop_options)
 
     def _start(self, unit: int, number: int) -> None:
-        self._restarts += number > 0
+        self.restarts += number > 0
         instance = self.fleet.start(unit, number, self.blueprint.spec(unit, number, self._shared))
         instance.run.started.add_done_callback(partial(self._told_started, instance))
         instance.run.finished.add_done_callback(partial(self._told_finished, instance))
@@ -221,7 +221,7 @@ class Conductor:
         return self._supervision.ended(instance.unit, instance.number, at, end)
 
     def _remember(self, instance: Instance, result: RunProcsResult, at: float, *, started: bool) -> None:
-        self._attempts.add(
+        self.attempts.add(
             Ended(
                 unit=instance.unit,
                 number=instance.number,
@@ -305,15 +305,15 @@ class Conductor:
             self._publish(RankRestarting(rank, action.number, action.delay, action.reason, at))
 
     def _tell_of_giving_up(self, action: GiveUp) -> None:
-        self._attempts.blame(action.unit, action.reason)
+        self.attempts.blame(action.unit, action.reason)
         logger.error("gave up restarting %r: %s", self.name, action.reason)
-        last = self._attempts.last[action.unit]
+        last = self.attempts.last[action.unit]
         self._error = None if last.started else self._error
         cause = last.result.first_failure
         self._publish(GaveUp(action.reason, self._wall(time.monotonic()), cause.local_rank if cause else None))
 
     def _seen(self, unit: int) -> dict[int, RankSnapshot]:
-        instance, last = self.fleet.instances.get(unit), self._attempts.last.get(unit)
+        instance, last = self.fleet.instances.get(unit), self.attempts.last.get(unit)
         if instance is not None:
             return instance.snapshot()
         ranks = self.blueprint.ranks_of(unit)
@@ -331,7 +331,7 @@ class Conductor:
             await self._release(release)
         await self._close_shared()
         units = self._supervision.units
-        return self._attempts.result(self.name, units, restarts=self._restarts, gave_up=self._supervision.gave_up)
+        return self.attempts.result(self.name, units, restarts=self.restarts, gave_up=self._supervision.gave_up)
 
     async def _release(self, release: Callable[[], None]) -> None:
         releasing = self.loop.run_in_executor(self._shared.executor, release)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aelastic.cli.table import Renderer, Row
-from aelastic.cli.usage import Usage
+from aelastic.process.usage import Usage
 from aelastic.events import RankProgress, RankSnapshot, RankState
 
 NOW = 1_700_000_100.0
