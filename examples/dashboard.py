@@ -13,10 +13,11 @@ import random
 import tempfile
 import time
 
+from fastapi import FastAPI
+
 import aelastic
 import aelastic.web
 from aelastic import rank
-from fastapi import FastAPI
 
 STEPS = 600
 
@@ -43,7 +44,7 @@ def workers() -> aelastic.Supervisor:
     return aelastic.Supervisor(
         "trainer",
         train,
-        args={one: (0.2,) for one in ranks},
+        args=dict.fromkeys(ranks, (0.2,)),
         envs={one: {} for one in ranks},
         logs_specs=aelastic.DefaultLogsSpecs(tempfile.mkdtemp(prefix="dashboard-"), redirects=aelastic.Std.ALL),
         strategy="one_for_one",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hmac
 import logging
 import signal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from aelastic.conduct.context import PContext
 from aelastic.elastic.supervisor import Supervisor
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
 from aelastic.web.operations import Operation
@@ -32,7 +31,6 @@ logger = logging.getLogger("aelastic.web")
 
 SHORTEST_TOKEN = 16
 _LARGEST_BODY = 1024
-_W = TypeVar("_W")
 
 
 class Actions:
@@ -123,6 +121,6 @@ async def _body(request: Request) -> Signal:
 
 
 def _supervisor(watched: Watched) -> Supervisor:
-    if isinstance(watched, PContext):
+    if not isinstance(watched, Supervisor):
         raise InvalidArgumentError(f"{watched.name!r} is no supervisor: its ranks live and end together")
     return watched

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from aelastic.cli.table import Renderer, Row
-from aelastic.process.usage import Usage
 from aelastic.events import RankProgress, RankSnapshot, RankState
+from aelastic.process.usage import Usage
 
 NOW = 1_700_000_100.0
 
