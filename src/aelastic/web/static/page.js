@@ -134,6 +134,7 @@ function lookOf(rank) {
 function wordOf(rank) {
   if (rank.exitcode && rank.state === "exited") return ending(rank.exitcode);
   if (rank.state === "exited") return "done";
+  if (rank.state === "waiting" && rank.exitcode) return `${ending(rank.exitcode)}, waiting`;
   return rank.state === "running" && !rank.ready ? "starting" : rank.state;
 }
 
@@ -144,7 +145,7 @@ function showTable({ now, run }) {
   document.title = `${run.title}: ${run.state}`;
   const running = run.ranks.filter((rank) => rank.state === "running").length;
   $("summary").textContent = [
-    `${run.state}`, `${running} of ${run.ranks.length} ranks run`, run.restarts ? `${run.restarts} restarts` : "",
+    `${run.state}`, `${running} of ${run.ranks.length} ranks run`, run.restarts ? `${run.restarts} restart${run.restarts === 1 ? "" : "s"}` : "",
     run.gave_up ? `gave up: ${run.gave_up}` : "",
   ].filter(Boolean).join(" · ");
   $("nothing").hidden = run.ranks.length > 0;
@@ -167,7 +168,7 @@ function makeRow(number) {
     connect();
   });
   line.append(element("td", {}, box));
-  for (const name of ["rank", "state", "pid", "up", "restarts", "cpu", "memory", "how", "last", "acts"]) {
+  for (const name of ["rank", "is", "pid", "up", "restarts", "cpu", "memory", "how", "last", "acts"]) {
     const cell = cells[name] = element(name === "rank" ? "th" : "td", { className: name });
     if (["rank", "pid", "up", "restarts", "cpu", "memory"].includes(name)) cell.classList.add("number");
     line.append(cell);
@@ -175,7 +176,7 @@ function makeRow(number) {
   cells.rank.scope = "row";
   cells.rank.textContent = String(number);
   const word = element("span", { className: "state" });
-  cells.state.append(word);
+  cells.is.append(word);
   cells.how.append(element("progress", { hidden: true }), element("span"));
   const row = { line, cells, box, word, rank: null };
   $("rows").append(line);
