@@ -25,7 +25,9 @@ def read_page(path: str, limit: int, *, before: int | None = None, after: int | 
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO does not hold us up
     try:
         found = os.fstat(descriptor)
-        size = found.st_size if stat.S_ISREG(found.st_mode) else 0
+        if not stat.S_ISREG(found.st_mode):
+            return Page(0, 0, 0, b"")
+        size = found.st_size
         if after is not None:
             return _forwards(descriptor, min(after, size), limit, size)
         return _backwards(descriptor, size if before is None else min(before, size), limit, size)

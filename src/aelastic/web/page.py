@@ -63,7 +63,7 @@ class WithSlash:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As an ASGI application."""
-        if scope["type"] == "http" and scope["path"] in ("", scope.get("root_path", "")):
-            await RedirectResponse(f"{scope['path'].rsplit('/', 1)[-1] or '.'}/")(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in ("", prefix := scope.get("root_path", "")):
+            await RedirectResponse(f"{(scope['path'] or prefix).rsplit('/', 1)[-1]}/")(scope, receive, send)
         else:
             await self._app(scope, receive, send)
