@@ -106,10 +106,10 @@ async def measure(url: str, server: int, watchers: int, seconds: float) -> None:
         text = f"  {number} watchers: {share:6.1%} of a core"
         if watching:
             got = await asyncio.gather(*watching)
-            total = seconds + 2
+            total, pause = seconds + 2, max(one.longest_pause for one in got)
             text += (
                 f"; each got {got[0].lines / total:.0f} lines/s ({got[0].size / total / 1024:.0f} KiB/s), "
-                f"{got[0].dropped / total:.0f} lines/s dropped, longest pause {max(one.longest_pause for one in got):.2f} s"
+                f"{got[0].dropped / total:.0f} lines/s dropped, longest pause {pause:.2f} s"
             )
         print(text, flush=True)
         await asyncio.sleep(2)

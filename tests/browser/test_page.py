@@ -5,9 +5,12 @@ Needs playwright and a Chromium on the path (Debian: chromium). The browser and 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
+import socket
+import threading
 from typing import TYPE_CHECKING
 
 import httpx
@@ -80,10 +83,13 @@ class Visit:
 
     def __exit__(self, *exc: object) -> None:
         self.page.close()
+        if exc == (None, None, None):
+            self._application.process.terminate()
+            assert self._application.ended().noise == []
         self._application.__exit__(*exc)
         if exc == (None, None, None):
             assert self.complaints == []
-            assert [url for url in self.asked if not url.startswith(f"{self.url}/")] == []
+            assert [url for url in self.asked if not url.startswith((f"{self.url}/", "about:"))] == []
 
     def row(self, rank: int) -> Locator:
         return self.page.locator(f"tr[data-rank='{rank}']")
@@ -92,7 +98,7 @@ class Visit:
     def lines(self) -> Locator:
         return self.page.locator("#log .row")
 
-    def see(self, what: Locator, text: str) -> None:
+    def see(self, what: Locator, text: str | re.Pattern[str]) -> None:
         expect(what).to_contain_text(text, timeout=PATIENCE)
 
     def pid(self, rank: int) -> int:
@@ -231,23 +237,77 @@ def test_search_pause_and_choice(browser: Browser) -> None:
 
 
 def test_the_page_stays_small_whatever_comes(browser: Browser) -> None:
-    with Visit(browser, "i=0; while [ $i -lt 30 ]; do i=$((i+1)); seq 1000; sleep 0.1; done; echo end; sleep 600") as visit:
+    loud = "i=0; while [ $i -lt 30 ]; do i=$((i+1)); seq 1000; sleep 0.1; done; echo end; sleep 600"
+    with Visit(browser, loud) as visit:
         visit.see(visit.lines.last, "end")
         assert visit.page.locator("#log *").count() < 1000
         visit.see(visit.page.locator("#counts"), "came too fast to be shown")
 
 
-def test_it_goes_on_after_the_connection_was_lost(browser: Browser) -> None:
+class Wire:
+    """A way to the port of a service that can be cut, again and again."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        """Break every connection off."""
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._sockets):
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                service = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += (client, service)
+                for ends in ((client, service), (service, client)):
+                    self._threads.append(threading.Thread(target=self._pass_on, args=ends))
+                    self._threads[-1].start()
+
+    @staticmethod
+    def _pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while block := source.recv(65536):
+                target.sendall(block)
+            target.shutdown(socket.SHUT_WR)
+
+
+def test_nothing_is_missed_when_the_connection_is_lost(browser: Browser) -> None:
     with Visit(browser, CHATTY) as visit:
-        visit.see(visit.lines.last, "step")
-        visit.page.context.set_offline(True)
-        visit.see(visit.page.locator("#connection"), "connect")  # not connected, or reconnecting
-        visit.page.wait_for_timeout(500)
-        visit.page.context.set_offline(False)
-        visit.see(visit.page.locator("#connection"), "live")
-        steps = [int(found) for found in re.findall(r"step (\d+)", visit.page.inner_text("#log"))]
-        assert steps == list(range(steps[0], steps[0] + len(steps)))
-        visit.complaints.clear()
+        wire = Wire(int(visit.url.split(":")[2].split("/")[0]))
+        try:
+            visit.url = f"http://127.0.0.1:{wire.port}/ranks"
+            visit.page.goto(f"{visit.url}/")
+            visit.see(visit.lines.last, "step")
+            last = visit.lines.last.inner_text()
+            for _ in range(3):
+                wire.cut()
+                expect(visit.lines.last).not_to_have_text(last, timeout=PATIENCE)
+                last = visit.lines.last.inner_text()
+            visit.see(visit.page.locator("#connection"), "live")
+            steps = [int(found) for found in re.findall(r"step (\d+)", visit.page.inner_text("#log"))]
+            assert steps == list(range(steps[0], steps[0] + len(steps)))
+            visit.complaints.clear()  # about the connections
+            visit.asked.clear()  # the first page was asked for directly
+            visit.page.goto("about:blank")
+        finally:
+            wire.close()
 
 
 def test_every_control_has_a_name_and_the_keyboard_reaches_the_tabs(browser: Browser, token: None) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import tempfile
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -32,7 +33,9 @@ async def wait(request: Request) -> Response:
 
 def start() -> aelastic.Supervisor:
     """The ranks."""
-    return one_for_one(*scripts, name="workers", shutdown_timeout=float(timeout), logs_specs=redirected(logs.name))
+    return one_for_one(
+        *scripts, name="workers", shutdown_timeout=float(timeout), logs_specs=redirected(Path(logs.name))
+    )
 
 
 class Server(uvicorn.Server):

@@ -24,7 +24,7 @@ def client(app: ASGIApp, root_path: str = "") -> httpx.AsyncClient:
 
 
 class Watcher:
-    """Follows the stream of ``run``; what it got is in ``events``, as (name, data). ``reads``: clear to stop reading."""
+    """Follows the stream of ``run``; ``events`` has what it got: name and data. It stops reading without ``reads``."""
 
     def __init__(self, app: ASGIApp, run: str = "ranks", query: str = "", last: str = "") -> None:
         headers = [(b"last-event-id", last.encode())] if last else []
@@ -97,8 +97,9 @@ class Watcher:
     def lost(self) -> int:
         """How many lines it was told that it does not see."""
         portions = [data for name, data in self.events if name == "portion"]
-        gaps = sum(data["lines"] for name, data in self.events if name == "gap")
-        return gaps + sum(data["missed"] + sum(data["dropped"].values()) for data in portions)
+        told = [data["lines"] for name, data in self.events if name == "gap"]
+        told += [data["missed"] + sum(data["dropped"].values()) for data in portions]
+        return int(sum(told))
 
     async def end(self) -> None:
         """Wait until the server ends it."""

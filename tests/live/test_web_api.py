@@ -7,9 +7,9 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 import pytest_asyncio
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
@@ -437,7 +437,7 @@ def check(document: dict[str, Any], description: dict[str, Any], response: httpx
     assert response.headers["content-type"].split(";")[0] == media
     if media == "application/json":
         schema = {**content["schema"], "components": document["components"]}
-        jsonschema.Draft202012Validator(closed(schema)).validate(response.json())
+        OAS31Validator(closed(schema)).validate(response.json())
 
 
 def closed(schema: Any) -> Any:

@@ -23,6 +23,7 @@ async function lookForRuns() {
     const { runs, actions } = await get("api/runs");
     state.actions = actions;
     showRuns(runs);
+    if (state.source?.readyState === EventSource.OPEN) connection("live", "live");
     if (!runs.some((run) => run.name === state.run)) choose(runs.length ? runs[0].name : null);
     else if (state.source === null) await follow(runs.find((run) => run.name === state.run));
   } catch {
