@@ -206,6 +206,7 @@ def test_an_action_can_be_thought_better_of(browser: Browser, token: None) -> No
         for button in ("Cancel", "Do it"):
             visit.page.get_by_role("button", name="Stop all").click()
             visit.page.get_by_role("button", name=button).click()
+        expect(visit.page.locator("#ask")).to_be_visible(timeout=PATIENCE)
         visit.page.keyboard.press("Escape")  # no token
         expect(visit.page.locator("#ask")).not_to_be_visible(timeout=PATIENCE)
         visit.see(visit.row(0), "running")

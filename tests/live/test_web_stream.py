@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 import aelastic
 import aelastic.web
+from aelastic.web.hub import Hub
 from aelastic.web.stream import Position
 from tests.helpers.asgi import Watcher, client
 from tests.helpers.ranks import line_of, python, redirected, shell
@@ -197,6 +199,18 @@ async def test_a_watcher_that_leaves_is_forgotten(tmp_path: Path) -> None:
         assert "aelastic_watchers 0.0" in await metrics(app)
 
 
+async def test_what_nobody_watches_is_not_kept() -> None:
+    ctx = await shell("true")
+    await ctx.wait()
+    app = dashboard(ctx)
+    async with Watcher(app) as watcher:
+        await watcher.event("over")
+        await watcher.end()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if isinstance(one, Hub)]
+
+
 async def metrics(app: ASGIApp) -> str:
     async with client(app) as web:
         return (await web.get("/metrics")).text
@@ -207,6 +221,12 @@ async def test_silence_is_filled_with_heartbeats(tmp_path: Path, monkeypatch: py
     async with shell("exec sleep 600") as ctx, Watcher(dashboard(ctx, heartbeat=0.05)) as watcher:
         while watcher.comments < 3:
             await watcher._more("a heartbeat")
+
+
+async def test_a_head_request_ends() -> None:
+    async with shell("exec sleep 600") as ctx, client(dashboard(ctx)) as web:
+        response = await web.head("/api/runs/ranks/stream")
+        assert (response.status_code, response.content) == (200, b"")
 
 
 async def test_too_many_watchers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,9 @@ def _order(failure: ProcessFailure) -> tuple[bool, float]:
 
 
 def _format_failure(index: int, rank: int, failure: ProcessFailure) -> str:
-    name, traceback = failure.signal_name(), failure.text().replace("\n", "\n  ")
+    name, traceback = failure.signal_name(), failure.text()
+    if not isinstance(failure.message, str):
+        traceback = traceback.replace("\n", "\n  ")
     lines = [
         f"[{index}]:",
         f"  time      : {failure.timestamp_isoformat()}",

@@ -20,7 +20,7 @@ from aelastic.web.sources import Named
 from aelastic.web.views import has_logs, pids_of, run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aelastic.events import Event, LogLine
     from aelastic.logs.subscription import Subscription
@@ -39,9 +39,10 @@ class Hub:
     """Reads the lines and events of ``watched`` once, into a ring, as long as somebody watches.
 
     ``linger``: seconds that it goes on after the last watcher, so that one that comes back finds what it has missed.
+    ``forget`` is called when nobody is to watch it any more.
     """
 
-    def __init__(self, name: str, watched: Watched, linger: float) -> None:
+    def __init__(self, name: str, watched: Watched, linger: float, forget: Callable[[Hub], None]) -> None:
         self.name = name
         self.watched = watched
         self.epoch = secrets.token_hex(4)
@@ -51,6 +52,7 @@ class Hub:
         self.over = False  # nothing will happen any more
         self.closed = False  # nobody is to watch any more
         self._linger = linger
+        self._forget = forget
         self.watchers = 0
         self.dropped = 0  # lines that came too fast
         self._usage: dict[int, Usage] = {}
@@ -77,6 +79,7 @@ class Hub:
         """Let go of the source, and of those who watch."""
         self.closed = True
         self._task.cancel()
+        self._forget(self)
         self._wake()
 
     async def changed(self, timeout: float) -> bool:

@@ -27,14 +27,18 @@ class Hubs:
         if hub is None or hub.closed or hub.watched is not watched:
             if hub is not None:
                 hub.close()
-                self._dropped += hub.dropped
-            hub = self._hubs[name] = Hub(name, watched, self._linger)
+            hub = self._hubs[name] = Hub(name, watched, self._linger, self._forget)
         return hub
 
     def is_current(self, hub: Hub) -> bool:
         """Whether ``hub`` is still that of its source."""
         named = self._sources.get(hub.name)
         return named is not None and named.watched is hub.watched
+
+    def _forget(self, hub: Hub) -> None:
+        if self._hubs.get(hub.name) is hub:
+            del self._hubs[hub.name]
+            self._dropped += hub.dropped
 
     @property
     def watchers(self) -> int:

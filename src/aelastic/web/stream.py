@@ -99,6 +99,9 @@ class EventStream:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         with self._hub.watching():
             await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
             await _first_of(self._stream(send), disconnected(receive))
 
     async def _stream(self, send: Send) -> None:
