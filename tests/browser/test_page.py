@@ -48,6 +48,8 @@ HOSTILE = r"""
 printf '<script>document.title="owned"</script><img src=x onerror=alert(1)>\n'
 printf '\033[31mred\033[0m \033]0;owned\007plain \033[2J\033[H\342\200\256back\n'
 printf '</span></div><style>*{display:none}</style>\n'
+printf '\033]0;a title without an end\n'
+echo this is seen
 echo '</pre><script>alert(2)</script>' >&2
 sleep 1
 exit 3
@@ -161,6 +163,11 @@ def test_hostile_output_is_text(browser: Browser) -> None:
         visit.see(visit.page.locator("#failure-count"), re.compile("[1-9]"))
         visit.page.get_by_role("tab", name="Failures").click()
         visit.see(visit.page.locator("article.failure").first, "</pre><script>alert(2)</script>")
+        visit.page.get_by_role("tab", name="Logs").click()
+        visit.page.get_by_label("Rank 1 in the log").check()
+        visit.page.get_by_role("button", name="Log file").click()
+        visit.see(visit.page.locator("#reader-text"), "this is seen")
+        assert "title without" not in visit.page.locator("#reader-text").inner_text()
         assert visit.page.title().startswith("workers")
         assert visit.page.locator("main script, main img, main style").count() == 0
         shown = visit.page.inner_text("body")

@@ -153,6 +153,26 @@ async def test_why_it_gave_up() -> None:
         assert [failure["attempt"] for failure in failures] == [1, 0]
 
 
+async def test_of_many_failures_the_last_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aelastic.web.views.MOST_FAILURES", 3)
+    policy = aelastic.RestartPolicy(max_restarts=4, backoff=0)
+    async with supervised("exit 3", restart=policy) as supervisor:
+        await supervisor.wait()
+        app = aelastic.web.dashboard(supervisor)
+        assert (await answer(app, "/api/runs/ranks"))["failures"] == 5
+        failures = (await answer(app, "/api/runs/ranks/failures"))["failures"]
+        assert [failure["attempt"] for failure in failures] == [4, 3, 2]
+
+
+async def test_an_end_that_was_one_too_many_is_a_failure() -> None:
+    policy = aelastic.RestartPolicy("always", max_restarts=1, backoff=0)
+    async with supervised("true", restart=policy) as supervisor:
+        await supervisor.wait()
+        app = aelastic.web.dashboard(supervisor)
+        (failure,) = (await answer(app, "/api/runs/ranks/failures"))["failures"]
+        assert (failure["attempt"], failure["reason"]) == (1, "exited with code 0 once too often")
+
+
 # Logs
 
 

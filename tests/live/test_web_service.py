@@ -62,9 +62,8 @@ def test_the_ranks_end_with_the_service_although_somebody_watches(loop: str, sig
         assert ended.noise == []
 
 
-@ON_EACH_LOOP
-def test_ranks_that_cannot_be_started_are_the_services_failure(loop: str) -> None:
-    with Application("app_serves", loop, "nonsense", STAYS) as service:
+def test_ranks_that_cannot_be_started_are_the_services_failure() -> None:
+    with Application("app_serves", "uvloop", "nonsense", STAYS) as service:
         assert service.ended().code != 0
         assert service.survivors() == []
 
@@ -84,17 +83,15 @@ def test_a_client_that_goes_away_cancels_what_it_waited_for(loop: str) -> None:
         assert service.ended().noise == []
 
 
-@ON_EACH_LOOP
-def test_a_client_that_waits_gets_its_answer(loop: str) -> None:
-    with serving(loop, "sleep 0.5") as (service, url):
+def test_a_client_that_waits_gets_its_answer() -> None:
+    with serving("uvloop", "sleep 0.5") as (service, url):
         assert httpx.get(f"{url}/wait", timeout=20).json() == {"0": 0}
         service.process.terminate()
         assert service.ended().noise == []
 
 
-@ON_EACH_LOOP
-def test_a_client_that_never_reads_does_not_hold_the_service_up(loop: str) -> None:
-    with serving(loop, "yes 'a long line of text that fills buffers' & exec sleep 600") as (service, url):
+def test_a_client_that_never_reads_does_not_hold_the_service_up() -> None:
+    with serving("uvloop", "yes 'a long line of text that fills buffers' & exec sleep 600") as (service, url):
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as client:
             client.sendall(b"GET /ranks/api/runs/ranks/stream HTTP/1.1\r\nHost: service\r\n\r\n")

@@ -82,7 +82,7 @@ class Reading:
 
     async def failures(self, request: Request) -> Response:
         """What has failed."""
-        return json(Failures(tuple(failures_of(self._lookup.named(request).watched))))
+        return json(Failures(failures_of(self._lookup.named(request).watched)))
 
     async def log(self, request: Request) -> Response:
         """Read off the loop, a few at a time."""

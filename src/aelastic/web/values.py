@@ -91,7 +91,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The failures so far, the latest first; the first of an attempt before what it led to."""
+    """The last 200 failures so far, the latest attempt first; the first of an attempt before what it led to."""
 
     failures: tuple[Failure, ...]
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from aelastic.errors.failure import ProcessFailure
     from aelastic.process.usage import Usage
+    from aelastic.results import Attempt
     from aelastic.web.sources import Named, Watched
 
+MOST_FAILURES = 200
 _LONGEST_MESSAGE = 64 * 1024
 _GANG_ACTIONS = ("stop", "signal")
 _SUPERVISOR_ACTIONS = (*_GANG_ACTIONS, "restart")
@@ -79,7 +81,7 @@ def run_of(named: Named, usage: Mapping[int, Usage]) -> Run:
     if watched is None:
         return Run(named.name, named.name, "absent")
     ranks = tuple(_rank(seen, usage) for seen in snapshot_of(watched).values())
-    state, failures = state_of(watched), len(failures_of(watched))
+    state, failures = state_of(watched), count_failures(watched)
     actions = _actions(watched) if state == "running" else ()
     if isinstance(watched, PContext):
         return Run(named.name, watched.name, state, failures=failures, actions=actions, ranks=ranks)
@@ -96,16 +98,35 @@ def run_of(named: Named, usage: Mapping[int, Usage]) -> Run:
     )
 
 
-def failures_of(watched: Watched | None) -> list[Failure]:
-    """Those so far, see ``Failures``."""
+def count_failures(watched: Watched) -> int:
+    """How many there are so far, see ``Failures``."""
+    return len(_last_failures(watched)) + sum(len(attempt.failures) for attempt in _attempts(watched))
+
+
+def failures_of(watched: Watched | None) -> tuple[Failure, ...]:
+    """The latest ones, see ``Failures``."""
     if watched is None:
-        return []
-    attempts = () if isinstance(watched, PContext) else watched.attempts
-    last = watched.result.failures.values() if watched.result is not None else ()
-    told = [failure for attempt in attempts for failure in attempt.failures.values()]
-    found = [view for attempt in reversed(attempts) for view in _failures(attempt.failures.values(), attempt.number)]
+        return ()
+    attempts = _attempts(watched)
     number = max((attempt.number for attempt in attempts), default=0)
-    return _failures((failure for failure in last if failure not in told), number) + found
+    found = _views(_last_failures(watched), number)
+    for attempt in reversed(attempts):
+        if len(found) >= MOST_FAILURES:
+            break
+        found += _views(attempt.failures.values(), attempt.number)
+    return tuple(found[:MOST_FAILURES])
+
+
+def _attempts(watched: Watched) -> tuple[Attempt, ...]:
+    return () if isinstance(watched, PContext) else watched.attempts
+
+
+def _last_failures(watched: Watched) -> list[ProcessFailure]:
+    """Those of the result that are in no attempt: of a run, or those that a supervisor has found in the end."""
+    if watched.result is None:
+        return []
+    told = {id(failure) for attempt in _attempts(watched) for failure in attempt.failures.values()}
+    return [failure for failure in watched.result.failures.values() if id(failure) not in told]
 
 
 def _title(named: Named) -> str:
@@ -138,7 +159,7 @@ def _rank(seen: RankSnapshot, usage: Mapping[int, Usage]) -> Rank:
     )
 
 
-def _failures(failures: Iterable[ProcessFailure], attempt: int) -> list[Failure]:
+def _views(failures: Iterable[ProcessFailure], attempt: int) -> list[Failure]:
     in_order = sorted(failures, key=lambda failure: (failure.collateral, failure.failed_at))
     return [
         Failure(

@@ -3,7 +3,7 @@ import { Log } from "./log.js";
 import { clean, clock, count, duration, element, ending, size } from "./text.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST_EVENTS = 500, LOOK_AGAIN = 2000;
+const MOST_EVENTS = 500, LOOK_AGAIN = 5000, LOOK_SOON = 1500;
 const log = new Log($("log"));
 const state = { run: null, chosen: new Set(), source: null, rows: new Map(), token: "", actions: false, skew: 0, table: null,
   lost: 0, failures: -1 };
@@ -29,7 +29,7 @@ async function lookForRuns() {
   } catch {
     connection("waiting", "not connected");
   }
-  setTimeout(lookForRuns, LOOK_AGAIN);
+  setTimeout(lookForRuns, state.source ? LOOK_AGAIN : LOOK_SOON);
 }
 
 function showRuns(runs) {

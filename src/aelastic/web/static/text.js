@@ -1,8 +1,8 @@
 // How things are written for people. What ranks have written is only ever shown as text.
 
-// Escape sequences, control characters, and what would change the direction of the text.
+// Escape sequences, which end with their line at the latest, control characters, and what turns the text around.
 const NOISE = new RegExp(
-  "\\x1b\\[[0-?]*[ -/]*[@-~]" + "|\\x1b[\\]PX^_][^\\x07\\x1b]*(?:\\x07|\\x1b\\\\)?" + "|\\x1b[ -/]*[0-~]" +
+  "\\x1b\\[[0-?]*[ -/]*[@-~]" + "|\\x1b[\\]PX^_][^\\x07\\x1b\\n]*(?:\\x07|\\x1b\\\\)?" + "|\\x1b[ -/]*[0-~]" +
   "|[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]", "g");
 
 export const clean = (text) => text.replace(NOISE, "");
