@@ -58,8 +58,7 @@ async def test_a_supervisor_before_and_after(tmp_path: Path) -> None:
         await supervisor.restart(1)
         await said(supervisor, "ready 1", 1)
         assert contents(supervisor.stdouts)[1] == "ready 1\n"
-        assert (supervisor.restarts, len(supervisor.attempts)) == (1, 2)
-        assert not supervisor.done
+        assert (supervisor.restarts, len(supervisor.attempts), supervisor.done) == (1, 2, False)
     assert supervisor.done
     assert supervisor.result is not None
     assert supervisor.attempts == supervisor.result.attempts
