@@ -259,7 +259,7 @@ MONOPOLIES = {
             | {f"{one}.{method}" for one in ("datetime", "datetime.datetime") for method in ("now", "utcnow", "today")}
             | {"<loop>.time"}
         ),
-        ("conduct/", "elastic/", "cli/", "errors/handler.py"),
+        ("conduct/", "elastic/", "cli/", "web/", "errors/handler.py"),
         "take the time, or a clock, as an argument; the conductor has the clock",
     ),
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -25,6 +27,28 @@ def test_the_word_count_of_four_ranks_is_that_of_one() -> None:
     (by_four,) = (line for line in run_example("wordcount.py", 4) if "total" in line)
     (by_one,) = (line for line in run_example("wordcount.py", 1) if "total" in line)
     assert by_four.partition(", by")[0] == by_one.partition(", by")[0]
+
+
+def test_the_dashboard_is_served() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", str(port), "dashboard:app"]
+    with subprocess.Popen([*command, "--log-level", "warning"]) as server:
+        deadline = time.monotonic() + 30
+        try:
+            while not is_ready(f"http://127.0.0.1:{port}/ranks/readyz"):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        finally:
+            server.terminate()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.timeout(300)

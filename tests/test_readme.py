@@ -98,6 +98,8 @@ def test_the_web_service_example(service: str) -> None:
     while True:
         try:
             assert httpx.get(f"{service}/workers").json() == {"0": "running", "1": "running"}
+            assert httpx.get(f"{service}/ranks/readyz").json() == {"ready": True, "missing": []}
+            assert "<title>" in httpx.get(f"{service}/ranks", follow_redirects=True).text
         except httpx.TransportError:
             assert time.monotonic() < deadline, "the service does not answer"
             time.sleep(0.05)

@@ -125,7 +125,8 @@ class Application:
 
     def __exit__(self, *exc: object) -> None:
         for pid in self._members():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # its guardian was faster
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         os.close(self._out)
         self._err.close()

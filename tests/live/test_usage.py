@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from aelastic.cli.usage import Meter, Usage
+from aelastic.process.usage import Meter, Usage
 
 FAMILY = """
 import subprocess, sys

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, assert_type
 
 import aelastic
 import aelastic.errors
+import aelastic.web
 from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, rank, record
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
+
+    from starlette.requests import Request
 
 
 async def what_starts_can_be_awaited() -> None:
@@ -301,3 +304,21 @@ class Mine(aelastic.LogsSpecs):
     @property
     def root_log_dir(self) -> str:
         return ""
+
+
+async def a_service_has_ranks(request: Request) -> None:
+    def context() -> AbstractAsyncContextManager[PContext]:
+        return aelastic.start_processes("w", "true", {0: ()}, {0: {}})
+
+    def supervisor() -> aelastic.Supervisor:
+        return aelastic.Supervisor("w", "true", {0: ()}, {0: {}})
+
+    lifespan = aelastic.web.lifespan(context)
+    assert_type(lifespan, aelastic.web.Lifespan)
+    for source in (lifespan, aelastic.web.lifespan(supervisor, "workers"), supervisor(), supervisor):
+        aelastic.web.dashboard(source)
+    aelastic.web.dashboard({"a": supervisor(), "b": lifespan}, token="0123456789abcdef")  # noqa: S106
+    aelastic.web.dashboard(lambda: None)
+    aelastic.web.lifespan(lambda: aelastic.start_processes("w", "true", {0: ()}, {0: {}}))
+    ctx = await aelastic.start_processes("w", "true", {0: ()}, {0: {}})
+    assert_type(await aelastic.web.until_disconnect(request, ctx.wait()), RunProcsResult | None)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from aelastic.cli.settings import Settings
     from aelastic.cli.table import Renderer
-    from aelastic.cli.usage import Meter
     from aelastic.cli.views import Ranks
     from aelastic.events import Event, RankSnapshot
     from aelastic.logs.subscription import Subscription
+    from aelastic.process.usage import Meter
 
 _TICK = 0.5  # seconds
 _PATIENCE = 1.0  # with a terminal that takes nothing, in seconds
@@ -81,7 +81,7 @@ class LiveView:
 
         if find_spec("psutil") is None:
             return Renderer(), None
-        from aelastic.cli.usage import Meter
+        from aelastic.process.usage import Meter
 
         return Renderer(), Meter()
 

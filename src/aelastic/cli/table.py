@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from aelastic.cli.usage import Usage
     from aelastic.events import RankProgress, RankSnapshot
+    from aelastic.process.usage import Usage
 
 _STYLES = {
     RankState.PENDING: "dim",

@@ -215,6 +215,11 @@ class PContext(ABC):
         over = run is not None and run.finished.done() and run.finished.exception() is None
         return run.finished.result() if run is not None and over else None
 
+    @property
+    def done(self) -> bool:
+        """Whether everything is over: every rank, or a start that failed, which has no result."""
+        return self._run is not None and self._run.finished.done()
+
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
         return self._started_run().snapshot()
@@ -254,6 +259,16 @@ class PContext(ABC):
     def stderrs(self) -> dict[int, str]:
         """Log file of standard error by rank, ``""`` where it goes to the console. Empty before the start."""
         return dict(self._run.prepared.dest.stderrs) if self._run else {}
+
+    @property
+    def log_bytes(self) -> dict[str, int]:
+        """Log file to the number of bytes that were written to it so far. Empty before the start."""
+        return self._run.streams.written_bytes() if self._run else {}
+
+    @property
+    def lost_log_bytes(self) -> dict[str, int]:
+        """Log file to the number of bytes that could not be written to it so far (a full disk)."""
+        return self._run.streams.lost_bytes() if self._run else {}
 
     @property
     def error_files(self) -> dict[int, str]:

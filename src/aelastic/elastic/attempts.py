@@ -79,6 +79,11 @@ class Attempts:
         self.last: dict[int, Ended] = {}
         self._attempts: deque[Attempt] = deque(maxlen=REMEMBERED)
 
+    @property
+    def history(self) -> tuple[Attempt, ...]:
+        """The last attempts, in the order of their ends."""
+        return tuple(self._attempts)
+
     def add(self, ended: Ended, *, counts: bool) -> None:
         """An attempt is over. ``counts``: it was its unit's, not that of a successor or a predecessor."""
         if counts:
@@ -111,8 +116,7 @@ class Attempts:
         last = [self.last[unit].result for unit in units if unit in self.last]
         tables = {one.name for one in fields(RunProcsResult) if isinstance(getattr(RunProcsResult(), one.name), dict)}
         merged = {table: {key: value for one in last for key, value in getattr(one, table).items()} for table in tables}
-        history = tuple(self._attempts)
-        return RunProcsResult(**merged, name=name, attempts=history, restarts=restarts, gave_up=gave_up)
+        return RunProcsResult(**merged, name=name, attempts=self.history, restarts=restarts, gave_up=gave_up)
 
 
 def _causes(ended: Ended, reason: str) -> dict[int, ProcessFailure]:

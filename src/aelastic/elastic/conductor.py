@@ -74,14 +74,14 @@ class Conductor:
         self._supervision = supervision
         self._story = story
         self._lines = lines
-        self._attempts = Attempts()
+        self.attempts = Attempts()
         self._mailbox: Mailbox[Fact] = Mailbox()
-        readiness = ReadyRanks(supervision, self.fleet, self._attempts)
+        readiness = ReadyRanks(supervision, self.fleet, self.attempts)
         self.control = Control(name, blueprint, supervision, readiness, self._mailbox, self.loop)
         self._stop_options: tuple[int | None, float | None] = (None, None)
         self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._error: Exception | None = None
-        self._restarts = 0
+        self.restarts = 0
         self._shared = Shared(file_threads(), Consoles())
         self._epoch = time.time() - time.monotonic()
         self._owner_pid = os.getpid()
@@ -188,7 +188,7 @@ class Conductor:
 
     def _start(self, action: Start) -> None:
         unit, number = action.unit, action.number
-        self._restarts += number > 0 and not self._supervision.is_successor(unit, number)
+        self.restarts += number > 0 and not self._supervision.is_successor(unit, number)
         running = [other for one, other in self.fleet.instances if one == unit]
         spec = self.control.blueprint.spec(unit, number, self._shared, running)
         instance = self.fleet.start(unit, number, _hurried(spec, action.ready_within))
@@ -235,7 +235,7 @@ class Conductor:
         self, instance: Instance, result: RunProcsResult, at: float, unready: Unready, *, started: bool
     ) -> None:
         counts = self._supervision.number(instance.unit) == instance.number
-        self._attempts.add(
+        self.attempts.add(
             Ended(
                 unit=instance.unit,
                 number=instance.number,
@@ -286,15 +286,15 @@ class Conductor:
         self.control.refuse_replacement(instance.unit, error)
 
     def _tell_of_giving_up(self, action: GiveUp) -> None:
-        self._attempts.blame(action.unit, action.reason)
+        self.attempts.blame(action.unit, action.reason)
         logger.error("gave up restarting %r: %s", self.name, action.reason)
-        last = self._attempts.last[action.unit]
+        last = self.attempts.last[action.unit]
         self._error = None if last.started else self._error
         cause = last.result.first_failure
         self._publish(GaveUp(action.reason, self._wall(time.monotonic()), cause.local_rank if cause else None))
 
     def _seen(self, unit: int) -> dict[int, RankSnapshot]:
-        instance, last = self._instance(unit), self._attempts.last.get(unit)
+        instance, last = self._instance(unit), self.attempts.last.get(unit)
         if instance is not None:
             return instance.snapshot()
         ranks = self.control.blueprint.ranks_of(unit)
@@ -312,7 +312,7 @@ class Conductor:
             await self._release(release)
         await self._close_shared()
         units = self._supervision.units
-        return self._attempts.result(self.name, units, restarts=self._restarts, gave_up=self._supervision.gave_up)
+        return self.attempts.result(self.name, units, restarts=self.restarts, gave_up=self._supervision.gave_up)
 
     async def _release(self, release: Callable[[], None]) -> None:
         releasing = self.loop.run_in_executor(self._shared.executor, release)

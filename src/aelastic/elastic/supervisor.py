@@ -27,16 +27,17 @@ from aelastic.std import Std
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import Literal, Self, Unpack
 
     from aelastic.conduct.context import Starting
+    from aelastic.conduct.run import Run
     from aelastic.elastic.blueprint import Args, Envs
     from aelastic.elastic.control import Control
     from aelastic.elastic.options import RunOptions
     from aelastic.events import Event, LogLine, RankSnapshot
     from aelastic.logs.specs import LogsSpecs
     from aelastic.logs.subscription import Subscription
-    from aelastic.results import RunProcsResult
+    from aelastic.results import Attempt, RunProcsResult
 
 _LINES_WAITING = 10_000
 
@@ -97,6 +98,7 @@ class Supervisor:
         self._story = Story()
         self._lines = Lines()
         self._conductor: Conductor | None = None
+        self._supervision: Supervision | None = None
         self._stop_requested = False
 
     async def start(self, rank: int | None = None) -> Self:
@@ -118,8 +120,8 @@ class Supervisor:
         if self._stop_requested:
             raise NotRunningError(f"{self.name!r} was told to stop before it was started")
         units = 1 if self.strategy == "one_for_all" else self.nprocs
-        supervision = Supervision(units, self.strategy, self.policy, random.random)
-        self._conductor = conductor = Conductor(self.name, self._blueprint, supervision, self._story, self._lines)
+        self._supervision = Supervision(units, self.strategy, self.policy, random.random)
+        self._conductor = conductor = Conductor(self.name, self._blueprint, self._supervision, self._story, self._lines)
         finalizer = weakref.finalize(self, conductor.abandon)
         conductor.finished.add_done_callback(lambda _: finalizer.detach())  # its error may hold us by a traceback
         await wait_or_stop(conductor, conductor.started, None)
@@ -262,6 +264,46 @@ class Supervisor:
         over = one is not None and one.finished.done() and one.finished.exception() is None
         return one.finished.result() if one is not None and over else None
 
+    @property
+    def done(self) -> bool:
+        """Whether everything is over: every rank for good, or a first start that failed, which has no result."""
+        return self._conductor is not None and self._conductor.finished.done()
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The last 100 attempts that are over, in the order of their ends."""
+        return self._conductor.attempts.history if self._conductor is not None else ()
+
+    @property
+    def restarts(self) -> int:
+        """How often a rank, or all of them together, was started again so far."""
+        return self._conductor.restarts if self._conductor is not None else 0
+
+    @property
+    def gave_up(self) -> str:
+        """Why it restarts nothing any more, although something should run; ``""`` when it has not given up."""
+        return self._supervision.gave_up if self._supervision is not None else ""
+
+    @property
+    def stdouts(self) -> dict[int, str]:
+        """Log file of standard output by rank, of its present attempt or its last; ``""`` where it is the console."""
+        return self._log_files("stdouts")
+
+    @property
+    def stderrs(self) -> dict[int, str]:
+        """The same of standard error."""
+        return self._log_files("stderrs")
+
+    @property
+    def log_bytes(self) -> dict[str, int]:
+        """Log file of a present attempt to the number of bytes that were written to it so far."""
+        return {path: count for run in self._runs() for path, count in run.streams.written_bytes().items()}
+
+    @property
+    def lost_log_bytes(self) -> dict[str, int]:
+        """The same for the bytes that could not be written (a full disk)."""
+        return {path: count for run in self._runs() for path, count in run.streams.lost_bytes().items()}
+
     def pids(self) -> dict[int, int]:
         """The pid of every rank that runs."""
         seen = self._started_conductor().snapshot()
@@ -292,8 +334,7 @@ class Supervisor:
 
         It begins with what is still remembered of the present ones. See ``PContext.logs``.
         """
-        runs = self._conductor.fleet.runs if self._conductor is not None else []
-        return self._lines.subscribe(rank, stream, capacity, [run.streams.feed for run in runs])
+        return self._lines.subscribe(rank, stream, capacity, [run.streams.feed for run in self._runs()])
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -307,6 +348,14 @@ class Supervisor:
         if rank is not None and not 0 <= _number(rank) < self.nprocs:
             raise InvalidArgumentError(f"rank: expected 0 to {self.nprocs - 1}, got {rank}")
         return rank
+
+    def _runs(self) -> list[Run]:
+        return self._conductor.fleet.runs if self._conductor is not None else []
+
+    def _log_files(self, table: Literal["stdouts", "stderrs"]) -> dict[int, str]:
+        ended = self._conductor.attempts.last.values() if self._conductor is not None else ()
+        seen = [*(one.result for one in ended), *(run.prepared.dest for run in self._runs())]
+        return {rank: path for one in seen for rank, path in getattr(one, table).items() if rank < self.nprocs}
 
     def _started_conductor(self) -> Conductor:
         if self._conductor is None:

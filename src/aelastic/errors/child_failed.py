@@ -59,7 +59,9 @@ def _order(failure: ProcessFailure) -> tuple[bool, float]:
 
 
 def _format_failure(index: int, rank: int, failure: ProcessFailure) -> str:
-    name = failure.signal_name()
+    name, traceback = failure.signal_name(), failure.text()
+    if not isinstance(failure.message, str):
+        traceback = traceback.replace("\n", "\n  ")
     lines = [
         f"[{index}]:",
         f"  time      : {failure.timestamp_isoformat()}",
@@ -67,17 +69,8 @@ def _format_failure(index: int, rank: int, failure: ProcessFailure) -> str:
         f"  rank      : {rank} (local_rank: {failure.local_rank})",
         f"  exitcode  : {failure.exitcode} (pid: {failure.pid}) {'' if name == NOT_AVAILABLE else f' ({name})'}",
         f"  error_file: {failure.error_file}",
-        f"  traceback : {_traceback(failure)}",
+        f"  traceback : {traceback}",
     ]
     if failure.error_file == NOT_AVAILABLE and failure.stderr_tail:
         lines.append("  stderr    : " + failure.stderr_tail.rstrip("\n").replace("\n", "\n    "))
     return "\n".join(lines)
-
-
-def _traceback(failure: ProcessFailure) -> str:
-    if isinstance(failure.message, str):
-        return failure.message
-    info = failure.message.get("extraInfo")
-    candidates = (info.get("py_callstack") if isinstance(info, dict) else None, failure.message.get("message"))
-    text = next((text for text in candidates if isinstance(text, str) and text), NOT_AVAILABLE)
-    return text.replace("\n", "\n  ")

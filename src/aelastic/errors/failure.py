@@ -56,6 +56,14 @@ class ProcessFailure:
         except (ValueError, OverflowError, OSError):
             return NOT_AVAILABLE
 
+    def text(self) -> str:
+        """The traceback that its error file has, else its message."""
+        if isinstance(self.message, str):
+            return self.message
+        info = self.message.get("extraInfo")
+        candidates = (info.get("py_callstack") if isinstance(info, dict) else None, self.message.get("message"))
+        return next((text for text in candidates if isinstance(text, str) and text), NOT_AVAILABLE)
+
     def _describe_exit_at_length(self) -> str:
         if self.exitcode < 0:
             return f"Signal {-self.exitcode} ({self.signal_name()}) received by PID {self.pid}"

@@ -130,6 +130,10 @@ class Streams:
         for file in self._files.values():
             await file.close()
 
+    def written_bytes(self) -> dict[str, int]:
+        """Log file to the number of bytes that are in it."""
+        return {file.path: file.size for file in self._files.values()}
+
     def lost_bytes(self) -> dict[str, int]:
         """Log file to the number of bytes that it could not take."""
         return {file.path: file.lost for file in self._files.values() if file.lost}

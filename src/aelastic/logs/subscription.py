@@ -50,6 +50,10 @@ class Subscription(Generic[_T]):
                 self.dropped += 1
             self._wake()
 
+    def take(self) -> list[_T]:
+        """Consume at once all that is waiting, without waiting for more."""
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
     def close(self) -> None:
         """Publish nothing more; what is waiting can still be consumed."""
         self.closed = True

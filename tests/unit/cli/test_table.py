@@ -9,8 +9,8 @@ import pytest
 from rich.text import Text
 
 from aelastic.cli.table import Renderer, Row
-from aelastic.cli.usage import Usage
 from aelastic.events import RankProgress, RankSnapshot, RankState
+from aelastic.process.usage import Usage
 
 NOW = 1_700_000_100.0
 

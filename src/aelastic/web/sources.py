@@ -1,0 +1,60 @@
+"""What is looked at: runs and supervisors by name, as they come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aelastic.conduct.context import PContext
+from aelastic.elastic.supervisor import Supervisor
+from aelastic.errors.base import InvalidArgumentError
+from aelastic.web.lifespan import Lifespan
+
+Watched: TypeAlias = PContext | Supervisor
+Source: TypeAlias = Watched | Lifespan | Callable[[], Watched | None]
+
+ONLY = "ranks"  # the name of a source that has no siblings
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A source under its name; ``watched`` is None while there is none."""
+
+    name: str
+    watched: Watched | None
+
+
+class Sources:
+    """One source, or a mapping of several, which may be changed at any time."""
+
+    def __init__(self, given: Source | Mapping[str, Source]) -> None:
+        if not isinstance(given, Mapping):
+            given = {ONLY: given}
+        for name, source in given.items():
+            _check(name, source)
+        self._given: Mapping[str, Source] = given
+
+    def all(self) -> list[Named]:
+        """Those that are there now."""
+        return [Named(name, _watched(source)) for name, source in list(self._given.items())]
+
+    def get(self, name: str) -> Named | None:
+        """The one of that name."""
+        return Named(name, _watched(self._given[name])) if name in self._given else None
+
+
+def _check(name: str, source: Source) -> None:
+    if not isinstance(name, str) or not name or "/" in name:
+        raise InvalidArgumentError(f"source: expected a name without a slash, got {name!r}")
+    if not isinstance(source, PContext | Supervisor | Lifespan) and not callable(source):
+        raise InvalidArgumentError(
+            f"source {name!r}: expected what start_processes gives, a Supervisor, or a function that returns one, "
+            f"got {type(source).__name__}"
+        )
+
+
+def _watched(source: Source) -> Watched | None:
+    if isinstance(source, Lifespan):
+        return source.ranks
+    return source if isinstance(source, PContext | Supervisor) else source()
