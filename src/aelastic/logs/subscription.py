@@ -55,6 +55,10 @@ class Subscription(Generic[_T]):
         self.closed = True
         self._wake()
 
+    def take(self) -> list[_T]:
+        """What waits to be consumed by now."""
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
     def __aiter__(self) -> Subscription[_T]:
         return self
 
