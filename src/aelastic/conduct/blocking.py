@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aelastic.conduct.portal import Portal
 from aelastic.errors.base import NotRunningError
+from aelastic.process.forked import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -43,11 +44,14 @@ class BlockingContext:
         """Start every rank, or none. Raises as ``PContext.start``."""
         if not self._open_portal():
             self._look(self._context.start)  # refuses, since it was started before
+        WAITING.add(threading.current_thread())
         try:
             self._stopping_when_interrupted(self._context.start)
         except BaseException:
             self._close_portal()
             raise
+        finally:
+            WAITING.discard(threading.current_thread())
         return self
 
     def wait(self, timeout: float | None = None) -> RunProcsResult | None:
@@ -61,7 +65,10 @@ class BlockingContext:
         self._look(self._context.ready, timeout, rank)
 
     def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
-        """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL; None: as constructed."""
+        """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL; None: as constructed.
+
+        Can be called at any time, and again. An interrupt kills what is left.
+        """
         if self._portal is not None and self._portal.is_ours:
             self._close(death_sig, timeout)
             self._close_portal()
@@ -140,7 +147,7 @@ class BlockingContext:
         return self._context.containment
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self.start() if self._portal is None else self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

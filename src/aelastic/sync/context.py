@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from aelastic.conduct import context as asynchronous
@@ -9,16 +10,14 @@ from aelastic.conduct.blocking import BlockingContext
 from aelastic.sync.signals import RaisesOnSignals
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from aelastic.results import RunProcsResult
 
 
 class PContext(BlockingContext):
     """A group of ranks that run together and end together, for callers without a loop.
 
-    ``with`` starts it and, at the end of the block, stops what still runs; ``start``, ``wait`` and ``close`` do the
-    same by hand. Besides torch's calls it has those of ``aelastic.PContext``. The ranks are supervised by a thread, so
+    ``with`` starts it, unless it was started, and at the end of the block stops what still runs; ``start``, ``wait``
+    and ``close`` do the same by hand. Besides torch's calls it has those of ``aelastic.PContext``. The ranks are supervised by a thread, so
     nothing has to be called for it, and an exit is noticed at once.
 
     While there are ranks, a signal that would have ended this process raises ``SignalException`` in the main thread
@@ -31,15 +30,6 @@ class PContext(BlockingContext):
         super().__init__(context)
         self._signals = RaisesOnSignals()
 
-    def start(self) -> Self:
-        """Start every rank, or none. Raises what awaiting ``aelastic.start_processes`` does."""
-        self._signals.enter()
-        try:
-            return super().start()
-        except BaseException:
-            self._signals.leave()
-            raise
-
     def wait(self, timeout: float | None = -1, period: float = 1) -> RunProcsResult | None:
         """Wait until every rank has ended and its output is written; the result.
 
@@ -51,16 +41,16 @@ class PContext(BlockingContext):
             self._signals.leave()
         return result
 
-    def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
-        """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL.
+    def _open_portal(self) -> bool:
+        opened = super()._open_portal()
+        if opened:
+            self._signals.enter()
+            weakref.finalize(self, self._signals.leave)
+        return opened
 
-        None: as constructed; without a ``shutdown_timeout`` these are torch's 30 seconds. Can be called at any time,
-        and again. An interrupt kills what is left.
-        """
-        try:
-            super().close(death_sig, timeout)
-        finally:
-            self._signals.leave()
+    def _close_portal(self) -> None:
+        self._signals.leave()
+        super()._close_portal()
 
 
 class SubprocessContext(PContext):

@@ -34,9 +34,7 @@ class RaisesOnSignals:
 
     def leave(self) -> None:
         """Handle no longer."""
-        for handler in self._handlers:
-            handler.leave()
-        self._handlers = []
+        self._handlers = [handler for handler in self._handlers if not handler.leave()]
 
 
 class _Handler:
@@ -56,11 +54,14 @@ class _Handler:
         else:
             raise _exception(signal.Signals(number))
 
-    def leave(self) -> None:
+    def leave(self) -> bool:
+        """Whether it is gone; another thread than the main one cannot take it away."""
         self._left = True
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(self._number) is self:
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        if signal.getsignal(self._number) is self:
             signal.signal(self._number, self._remaining())
+        return True
 
     def _remaining(self) -> Any:
         before = self._before
