@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,13 @@ def test_torch_ddp_trains_and_ends_with_the_same_weights() -> None:
     losses = [float(line.split()[-1]) for line in lines if "epoch" in line]
     assert losses[-1] < losses[0] / 2
     assert sum("weights are the same on all ranks" in line for line in lines) == 2
+
+
+def test_redis_as_a_service_of_tests(tmp_path: Path) -> None:
+    pytest.importorskip("redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here (Debian: apt-get install redis-server)")
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", f"--basetemp={tmp_path / 'base'}"]
+    command = [sys.executable, "-m", "pytest", *options, str(EXAMPLES / "pytest")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr

@@ -38,7 +38,7 @@ def main() -> None:
 
     import aelastic.sync
 
-    local_elastic_agent.start_processes = aelastic.sync.start_processes
+    vars(local_elastic_agent)["start_processes"] = aelastic.sync.start_processes
     what, directory = sys.argv[2:]
     config = LaunchConfig(
         min_nodes=1,

@@ -10,7 +10,6 @@ import textwrap
 import time
 import uuid
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from tests.helpers.apps import describe, marked, python_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
 ASYNCIO, ANYIO = ("-p", "pytest_asyncio.plugin", *_SCOPE), ("-p", "anyio.pytest_plugin")
@@ -68,7 +68,7 @@ ranks_of = lambda *scripts: {rank: ("-c", script) for rank, script in enumerate(
 
 
 class Session:
-    """A pytest that runs ``tests`` in ``directory``; ``survivors`` of it, and all that it started, can be looked for."""
+    """Pytests that run the tests in ``directory``; what survives of them and of all that they started can be seen."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -147,8 +147,10 @@ FAILING = """
 
 
 @pytest.mark.parametrize(
-    ("plugin", "options", "more"), [("asyncio", ASYNCIO, ""), ("anyio", ANYIO, ", anyio_backend")], ids=["asyncio", "anyio"]
-)  # fmt: skip
+    ("plugin", "options", "more"),
+    [("asyncio", ASYNCIO, ""), ("anyio", ANYIO, ", anyio_backend")],
+    ids=["asyncio", "anyio"],
+)
 def test_a_failing_test_shows_the_traceback_and_the_last_lines(
     session: Session, plugin: str, options: tuple[str, ...], more: str
 ) -> None:
@@ -209,7 +211,8 @@ INTERRUPTED = """
 
     @pytest.fixture(scope="session")
     def service(services):
-        services.start("service", PYTHON, {0: ("-c", SAYS_GOODBYE, "goodbye-service")}, readiness=aelastic.LogProbe("l"))
+        rank = {0: ("-c", SAYS_GOODBYE, "goodbye-service")}
+        services.start("service", PYTHON, rank, readiness=aelastic.LogProbe("listening"))
 
     @pytest.mark.asyncio
     async def test_that_hangs(ranks, service):
@@ -273,7 +276,7 @@ def test_xdist(session: Session) -> None:
 def test_services_are_heard_while_no_loop_of_a_test_runs(session: Session) -> None:
     session.write("""
         import pathlib, pytest_asyncio
-        WRITES = "print('x' * 99, flush=True)\\nfor _ in range(20_000): print('x' * 99)\\nopen('written', 'w').close()\\n"
+        WRITES = "for _ in range(20_000): print('x' * 99)\\nopen('written', 'w').close()\\n"
 
         @pytest_asyncio.fixture(loop_scope="session", scope="session")
         async def service(services):
@@ -387,7 +390,9 @@ def test_what_is_left_behind_is_an_error(session: Session) -> None:
 
 def test_sessions_that_are_killed_leave_nothing(session: Session) -> None:
     """Five at a time; with ``AELASTIC_TEST_FULL=1`` fifty in all."""
-    session.write(INTERRUPTED.replace('pathlib.Path("started")', 'pathlib.Path(f"started-{__import__(\'os\').getpid()}")'))
+    session.write(
+        INTERRUPTED.replace('pathlib.Path("started")', "pathlib.Path(f\"started-{__import__('os').getpid()}\")")
+    )
     for batch in range(10 if _FULL else 1):
         sessions = [session.start(*ASYNCIO, "test_it.py::test_that_hangs") for _ in range(5)]
         assert session.has_written("started-*", times=5 * (batch + 1))

@@ -142,7 +142,6 @@ def raises_in(seconds: float, sig: int) -> None:
     threading.Timer(seconds, lambda: os.kill(os.getpid(), sig)).start()
 
 
-
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_raises_and_stops_the_ranks_with_it(sig: signal.Signals) -> None:
     ctx = shell(READY, READY)

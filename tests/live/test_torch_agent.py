@@ -60,7 +60,9 @@ def test_torchs_agent_gets_the_traceback_of_the_first_failure(tmp_path: Path) ->
     assert (tmp_path / "goodbye-0").exists()
 
 
-@pytest.mark.parametrize(("sig", "raised"), [(signal.SIGTERM, "got signal SIGTERM"), (signal.SIGINT, "KeyboardInterrupt")])
+@pytest.mark.parametrize(
+    ("sig", "raised"), [(signal.SIGTERM, "got signal SIGTERM"), (signal.SIGINT, "KeyboardInterrupt")]
+)
 def test_torchs_agent_is_told_to_end(sig: signal.Signals, raised: str, tmp_path: Path) -> None:
     with agent("sleeps", tmp_path) as app:
         app.line("sleeping")

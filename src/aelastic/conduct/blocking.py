@@ -43,7 +43,7 @@ class BlockingContext:
     def start(self) -> Self:
         """Start every rank, or none. Raises as ``PContext.start``."""
         if not self._open_portal():
-            self._look(self._context.start)  # refuses, since it was started before
+            self._await(self._context.start)  # refuses, since it was started before
         WAITING.add(threading.current_thread())
         try:
             self._stopping_when_interrupted(self._context.start)
@@ -62,7 +62,7 @@ class BlockingContext:
 
     def ready(self, timeout: float | None = None, rank: int | None = None) -> None:
         """Wait until every rank, or ``rank``, has become ready; see ``PContext.ready``."""
-        self._look(self._context.ready, timeout, rank)
+        self._await(self._context.ready, timeout, rank)
 
     def close(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """Stop every rank: ``death_sig``, at most ``timeout`` seconds of grace, then SIGKILL; None: as constructed.
@@ -79,12 +79,12 @@ class BlockingContext:
 
     def events(self) -> BlockingIterator[Event]:
         """An iterator over everything that has happened and will happen, until the run is finished."""
-        return BlockingIterator(self._look, self._look(self._context.events))
+        return BlockingIterator(self._await, self._look(self._context.events))
 
     def logs(self, rank: int | None = None, stream: Std | None = None) -> BlockingIterator[LogLine]:
         """An iterator over the captured lines, of one rank or of all; see ``PContext.logs``."""
         args = () if stream is None else (stream,)
-        return BlockingIterator(self._look, self._look(self._context.logs, rank, *args))
+        return BlockingIterator(self._await, self._look(self._context.logs, rank, *args))
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
@@ -154,14 +154,19 @@ class BlockingContext:
     ) -> None:
         self.close()
 
-    def _submit(self, function: Callable[..., Awaitable[_T] | _T], *args: Any) -> Future[_T]:
+    def _submit(self, function: Callable[..., Awaitable[_T]], *args: Any) -> Future[_T]:
         portal = self._portal
         if portal is None:
             raise NotRunningError(f"{self.name!r} was not started, or is closed")
         return portal.submit(function, *args)
 
-    def _look(self, function: Callable[..., Awaitable[_T] | _T], *args: Any) -> _T:
-        """Call ``function`` in the loop. An interrupt leaves the ranks as they are."""
+    def _look(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Call ``function`` in the loop."""
+        answer: _T = self._await(_in_loop, function, *args)
+        return answer
+
+    def _await(self, function: Callable[..., Awaitable[_T]], *args: Any) -> _T:
+        """Await ``function`` in the loop. An interrupt leaves the ranks as they are."""
         future = self._submit(function, *args)
         try:
             return future.result()
@@ -211,8 +216,8 @@ class BlockingContext:
 class BlockingIterator(Generic[_T]):
     """An iterator over what ``subscription``, which lives in the loop, has to give. ``close()`` ends it."""
 
-    def __init__(self, call: Callable[..., Any], subscription: Subscription[_T]) -> None:
-        self._call = call
+    def __init__(self, await_: Callable[..., Any], subscription: Subscription[_T]) -> None:
+        self._await = await_
         self._subscription = subscription
 
     @property
@@ -222,22 +227,26 @@ class BlockingIterator(Generic[_T]):
 
     def take(self) -> list[_T]:
         """What waits to be consumed by now."""
-        taken: list[_T] = self._call(self._subscription.take)
+        taken: list[_T] = self._await(_in_loop, self._subscription.take)
         return taken
 
     def close(self) -> None:
         """Get nothing more; what is waiting can still be consumed."""
-        self._call(self._subscription.close)
+        self._await(_in_loop, self._subscription.close)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> _T:
         try:
-            item: _T = self._call(self._subscription.__anext__)
+            item: _T = self._await(self._subscription.__anext__)
         except StopAsyncIteration:
             raise StopIteration from None
         return item
+
+
+async def _in_loop(function: Callable[..., _T], *args: Any) -> _T:
+    return function(*args)
 
 
 def _is_outcome(error: BaseException, future: Future[Any] | None) -> bool:

@@ -35,7 +35,7 @@ class Portal:
         """Whether this process is the one with the loop, not a fork of it."""
         return os.getpid() == self._pid
 
-    def submit(self, function: Callable[..., Awaitable[_T] | _T], *args: Any) -> Future[_T]:
+    def submit(self, function: Callable[..., Awaitable[_T]], *args: Any) -> Future[_T]:
         """Call ``function`` in the loop. Cancelling the future cancels what it awaits.
 
         Raises ``NotRunningError`` in a fork of the process, which has no such thread, and after ``close``.
@@ -43,7 +43,7 @@ class Portal:
         if not self.is_ours:
             raise NotRunningError("this belongs to the process that started it; a fork of that cannot use it")
         try:
-            return self._portal.start_task_soon(function, *args)  # type: ignore[arg-type]
+            return self._portal.start_task_soon(function, *args)
         except RuntimeError as error:
             raise NotRunningError("it is closed, or this is the thread of its loop") from error
 

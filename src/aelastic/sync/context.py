@@ -17,8 +17,8 @@ class PContext(BlockingContext):
     """A group of ranks that run together and end together, for callers without a loop.
 
     ``with`` starts it, unless it was started, and at the end of the block stops what still runs; ``start``, ``wait``
-    and ``close`` do the same by hand. Besides torch's calls it has those of ``aelastic.PContext``. The ranks are supervised by a thread, so
-    nothing has to be called for it, and an exit is noticed at once.
+    and ``close`` do the same by hand. Besides torch's calls it has those of ``aelastic.PContext``. The ranks are
+    supervised by a thread, so nothing has to be called for it, and an exit is noticed at once.
 
     While there are ranks, a signal that would have ended this process raises ``SignalException`` in the main thread
     (torch's variable ``TORCHELASTIC_SIGNALS_TO_HANDLE`` says which), if the context was started there. Signals that

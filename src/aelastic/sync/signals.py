@@ -59,12 +59,14 @@ class _Handler:
         self._left = True
         if threading.current_thread() is not threading.main_thread():
             return False
-        if signal.getsignal(self._number) is self:
+        now: object = signal.getsignal(self._number)
+        if now is self:
             signal.signal(self._number, self._remaining())
         return True
 
     def _remaining(self) -> Any:
-        before = self._before
+        """What handles the signal when this one does not."""
+        before: Any = self._before
         return before._remaining() if isinstance(before, _Handler) and before._left else before
 
 

@@ -35,8 +35,8 @@ class Services(Tending[BlockingContext]):
 
         Raises what that and ``PContext.ready`` raise.
         """
-        kind = MultiprocessContext if callable(entrypoint) else SubprocessContext
         made = self._with_defaults(name, args, envs, options)
+        kind: Any = MultiprocessContext if callable(entrypoint) else SubprocessContext
         service = BlockingContext(kind(entrypoint=entrypoint, **made)).start()
         self._tended.append(service)
         service.ready()
