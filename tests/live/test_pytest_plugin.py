@@ -283,7 +283,8 @@ def test_services_are_heard_while_no_loop_of_a_test_runs(session: Session) -> No
             yield services.start("service", PYTHON, ranks_of(WRITES + "import time; time.sleep(600)"))
 
         @pytest.mark.asyncio(loop_scope="session")
-        async def test_in_the_loop_of_the_session(service):
+        async def test_in_the_loop_of_the_session(service, ranks):
+            await ranks.line(await ranks.start("steps", PYTHON, ranks_of(STEPS)), "step 3")
             assert service.snapshot()[0].state is aelastic.RankState.RUNNING
 
         def test_without_a_loop(service):
