@@ -60,6 +60,19 @@ async def test_a_frozen_rank_is_stopped_at_the_end(tended: Ranks) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.any_loop
+@pytest.mark.slow
+async def test_a_rank_that_starts_programs_all_the_time_can_be_frozen(tended: Ranks) -> None:
+    """Stopped between the vfork and the exec of its child, it would wait for that, and never stand still."""
+    ctx = await tended.start("w", "/bin/sh", ranks_of("while :; do /bin/true; done"))
+    for _ in range(40):
+        await tended.freeze(ctx, 0)
+        assert state_of(ctx.pids()[0]) == "T"
+        await tended.resume(ctx, 0)
+        await asyncio.sleep(0.002)
+
+
+@pytest.mark.asyncio
 async def test_a_restarted_rank_is_another_one(tended: Ranks) -> None:
     policy = aelastic.RestartPolicy(max_restarts=5, backoff=0)
     sup = await tended.supervise("w", "/bin/sh", ranks_of(STEPS), strategy="one_for_one", restart=policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,8 @@ from aelastic.process.blocking import wait_until_stopped
 if TYPE_CHECKING:
     from aelastic.events import Event, LogLine, RankSnapshot
     from aelastic.logs.subscription import Subscription
+
+_LONGEST_STOP, _LONGEST_EXEC = 0.5, 0.02  # seconds
 
 
 class Observed(Protocol):
@@ -71,7 +74,15 @@ async def freeze(ctx: Observed, rank: int, after: str | re.Pattern[str] | None =
     """
     pid = await _living(ctx, rank, after)
     ctx.send_signal(signal.SIGSTOP, rank)
-    await run_sync(wait_until_stopped, pid, abandon_on_cancel=True)
+    stopped = asyncio.ensure_future(run_sync(wait_until_stopped, pid, abandon_on_cancel=True))
+    try:
+        while not (await asyncio.wait({stopped}, timeout=_LONGEST_STOP))[0]:
+            # It waits in a vfork for a child that was stopped before its exec: let that go on, and try again.
+            ctx.send_signal(signal.SIGCONT, rank)
+            await asyncio.sleep(_LONGEST_EXEC)
+            ctx.send_signal(signal.SIGSTOP, rank)
+    finally:
+        stopped.cancel()
 
 
 async def resume(ctx: Observed, rank: int) -> None:
