@@ -389,13 +389,15 @@ def test_what_is_left_behind_is_an_error(session: Session) -> None:
     assert "left behind: leaves, rank 0: pid " in shown
 
 
+@pytest.mark.timeout(600 if _FULL else 60)
 def test_sessions_that_are_killed_leave_nothing(session: Session) -> None:
     """Five at a time; with ``AELASTIC_TEST_FULL=1`` fifty in all."""
     session.write(
         INTERRUPTED.replace('pathlib.Path("started")', "pathlib.Path(f\"started-{__import__('os').getpid()}\")")
     )
+    options = [*[ASYNCIO] * 4, (*ASYNCIO, *XDIST, "-n", "1")]
     for batch in range(10 if _FULL else 1):
-        sessions = [session.start(*ASYNCIO, "test_it.py::test_that_hangs") for _ in range(5)]
+        sessions = [session.start(*one, "test_it.py::test_that_hangs") for one in options]
         assert session.has_written("started-*", times=5 * (batch + 1))
         for one in sessions:
             one.kill()
@@ -419,3 +421,4 @@ def test_pytest_finds_the_plugin_by_itself(session: Session) -> None:
     assert found.value == "aelastic.testing.plugin"
     session.write("def test_it(services):\n    assert services.port()\n", head="")
     assert "1 passed" in session.run(*_SCOPE, autoload=True)
+    assert "fixture 'services' not found" in session.run(*_SCOPE, "-p", "no:aelastic", autoload=True)

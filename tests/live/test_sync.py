@@ -108,6 +108,17 @@ def test_several_threads_may_use_a_context() -> None:
     assert results == [ctx.result] * 3
 
 
+def test_several_threads_may_close_a_context() -> None:
+    for _ in range(20):
+        ctx = shell("exit 0")
+        closing = [threading.Thread(target=ctx.close) for _ in range(4)]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+        assert ctx.result is not None
+
+
 def test_a_context_that_is_dropped_stops_its_ranks() -> None:
     ctx = shell(READY)
     (pid,) = ctx.pids().values()

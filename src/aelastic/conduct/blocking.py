@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import weakref
@@ -70,7 +71,8 @@ class BlockingContext:
         Can be called at any time, and again. An interrupt kills what is left.
         """
         if self._portal is not None and self._portal.is_ours:
-            self._close(death_sig, timeout)
+            with contextlib.suppress(NotRunningError):  # another thread was faster
+                self._close(death_sig, timeout)
             self._close_portal()
 
     def send_signal(self, sig: int, rank: int | None = None) -> None:
