@@ -265,13 +265,15 @@ def test_a_script_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_script_that_is_told_to_end_says_so_by_its_status(tmp_path: Path) -> None:
-    with script("waits", tmp_path, 30, READY) as app:
+    file = tmp_path / "checkpoint"
+    with script("waits", tmp_path, 30, READY, child("exits_slowly", "0.2", str(file))) as app:
         app.line("ready")
         app.process.terminate()
         ended = app.ended()
-        assert "result {0: -15}" in ended.out
+        assert ended.code == 1
         assert "SignalException: process" in ended.err
         assert app.survivors() == []
+    assert file.read_text() == "complete"
 
 
 # Torch's signatures

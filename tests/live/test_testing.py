@@ -115,7 +115,8 @@ def test_a_loop_in_another_thread(tmp_path: Path) -> None:
 
 def test_a_loop_that_is_closed(tmp_path: Path) -> None:
     tended = Ranks(str(tmp_path))
-    ctx = asyncio.run(tended.start("w", "/bin/sh", ranks_of("echo word; exec sleep 600")))
+    script, probe = ranks_of("echo word; exec sleep 600"), aelastic.LogProbe("word")
+    ctx = asyncio.run(tended.start("w", "/bin/sh", script, readiness=probe))
     assert ctx.result is not None
     assert "stdout: word" in tended.report()
     assert tended.close() == []
