@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +150,23 @@ def test_a_fork_of_the_application_can_do_no_harm() -> None:
 # Signals
 
 
-def raises_in(seconds: float, sig: int) -> None:
-    threading.Timer(seconds, lambda: os.kill(os.getpid(), sig)).start()
+def interrupts(sig: int, method: str = "_stopping_when_interrupted") -> None:
+    """Send ``sig`` to this process when its main thread is in ``method`` of a context; that is ``start`` or ``wait``."""
+    main = threading.get_ident()
+
+    def send() -> None:
+        while not any(frame.f_code.co_name == method for frame, _ in traceback.walk_stack(sys._current_frames()[main])):
+            time.sleep(0.001)
+        time.sleep(0.02)
+        os.kill(os.getpid(), sig)
+
+    threading.Thread(target=send).start()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_raises_and_stops_the_ranks_with_it(sig: signal.Signals) -> None:
     ctx = shell(READY, READY)
-    raises_in(0.1, sig)
+    interrupts(sig)
     with pytest.raises(aelastic.SignalException) as caught:
         ctx.wait()
     assert caught.value.sigval == sig
@@ -166,7 +177,7 @@ def test_a_signal_raises_and_stops_the_ranks_with_it(sig: signal.Signals) -> Non
 
 def test_ctrl_c_stops_the_ranks() -> None:
     ctx = shell(READY, READY)
-    raises_in(0.1, signal.SIGINT)
+    interrupts(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         ctx.wait()
     assert ctx.result is not None
@@ -175,15 +186,16 @@ def test_ctrl_c_stops_the_ranks() -> None:
 
 
 def test_ctrl_c_during_the_start_stops_what_was_started() -> None:
-    raises_in(0.05, signal.SIGINT)
+    interrupts(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        shell(*[READY] * 400).wait()
+        shell(*[READY] * 400)
 
 
-def test_a_second_ctrl_c_kills() -> None:
-    ctx = shell(DEAF, shutdown_timeout=600)
-    raises_in(0.5, signal.SIGINT)
-    raises_in(0.8, signal.SIGINT)
+def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
+    ctx = shell(DEAF, shutdown_timeout=600, logs_specs=redirected(tmp_path))
+    next(line for line in ctx.logs() if "ready" in line.text)
+    interrupts(signal.SIGINT)
+    interrupts(signal.SIGINT, "_close")
     with pytest.raises(KeyboardInterrupt):
         ctx.wait()
     assert ctx.result is not None
@@ -202,7 +214,7 @@ def test_the_applications_signals_are_its_own_and_nothing_stays() -> None:
         assert signal.getsignal(signal.SIGTERM) is stop
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL
-        raises_in(0.1, signal.SIGTERM)
+        interrupts(signal.SIGTERM)
         with pytest.raises(StopIteration):
             first.wait()
         first.close()
