@@ -198,7 +198,7 @@ def test_a_timeout(session: Session, method: str) -> None:
             open("started", "w").close()
             await ctx.wait()
     """)
-    shown = session.run(*ASYNCIO, *TIMEOUT, "--timeout=2", f"--timeout-method={method}")
+    shown = session.run(*ASYNCIO, *TIMEOUT, "--timeout=3", f"--timeout-method={method}")
     assert "Timeout" in shown
     if method == "signal":  # the other one ends pytest on the spot
         assert "train, rank 1 (pid " in shown

@@ -151,7 +151,7 @@ def test_a_fork_of_the_application_can_do_no_harm() -> None:
 
 
 def interrupts(sig: int, method: str = "_stopping_when_interrupted") -> None:
-    """Send ``sig`` to this process when its main thread is in ``method`` of a context; that is ``start`` or ``wait``."""
+    """Send ``sig`` to this process when its main thread is in ``method`` of a context: in ``start`` or ``wait``."""
     main = threading.get_ident()
 
     def send() -> None:
