@@ -28,7 +28,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "devices": frozenset({"process", "logs", "worker"}),
     "conductors": frozenset({"conduct"}),
     "supervisors": frozenset({"elastic"}),  # conduct runs one after another, and side by side
-    "doors": frozenset({"__init__", "__main__", "cli", "web", "testing"}),
+    "doors": frozenset({"__init__", "__main__", "cli", "web", "testing", "sync"}),
 }
 HEIGHT = {place: height for height, places in enumerate(FLOORS.values()) for place in places}
 LOWER_FLOORS = FLOORS["words"] | FLOORS["decisions"]
@@ -359,8 +359,8 @@ def _is_overload(node: _Definition) -> bool:
 # fmt: off
 _HARMLESS_CALLS = frozenset({
     "ParamSpec", "TypeVar", "TypeVarTuple", "bytes", "contextvars.ContextVar", "dict", "float", "frozenset", "lazily",
-    "logging.getLogger", "range", "re.compile", "set", "tuple", "types.MappingProxyType", "weakref.WeakKeyDictionary",
-    "weakref.WeakSet",
+    "logging.getLogger", "pytest.StashKey", "range", "re.compile", "set", "tuple", "types.MappingProxyType",
+    "weakref.WeakKeyDictionary", "weakref.WeakSet",
 })
 # fmt: on
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,3 +76,13 @@ def test_web_workers_are_replaced_and_stopped() -> None:
     assert service.returncode == 0
     assert all(re.fullmatch(r"worker [0-3] \(pid \d+\)\n", answer) for answer in before | after)
     assert not before & after
+
+
+def test_redis_as_a_service_of_tests(tmp_path: Path) -> None:
+    pytest.importorskip("redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here (Debian: apt-get install redis-server)")
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", f"--basetemp={tmp_path / 'base'}"]
+    command = [sys.executable, "-m", "pytest", *options, str(EXAMPLES / "pytest")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr

@@ -16,11 +16,14 @@ import pytest
 
 import aelastic
 import aelastic.errors
+import aelastic.sync
+import aelastic.testing
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-FACES = pytest.mark.parametrize("face", [aelastic, aelastic.errors], ids=lambda face: face.__name__)
+_FACES = [aelastic, aelastic.errors, aelastic.sync, aelastic.testing]
+FACES = pytest.mark.parametrize("face", _FACES, ids=lambda face: face.__name__)
 
 
 def public(face: ModuleType) -> list[str]:
@@ -84,7 +87,7 @@ def test_no_private_name_is_public(face: ModuleType) -> None:
 
 def documented_objects() -> list[Any]:
     """Every public class and function; a type alias (``Event``) has no docstring of its own."""
-    found = [getattr(aelastic, name) for name in aelastic.__all__]
+    found = list(dict.fromkeys(getattr(face, name) for face in _FACES for name in face.__all__))
     return [one for one in found if inspect.isclass(one) or inspect.isfunction(one)]
 
 
@@ -125,7 +128,10 @@ def test_a_star_gives_every_name() -> None:
     assert set(aelastic.__all__) <= set(done.stdout.split())
 
 
-@pytest.mark.parametrize("statement", ["import aelastic", "import aelastic.errors", "from aelastic import Std, record"])
+CHEAP = ["import aelastic", "import aelastic.errors", "from aelastic import Std, record", "import aelastic.testing"]
+
+
+@pytest.mark.parametrize("statement", CHEAP)
 def test_importing_is_cheap(statement: str) -> None:
     imported = set(in_a_child(f"{statement}; print(*sys.modules)").split())
     assert "aelastic" in imported

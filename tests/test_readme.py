@@ -34,7 +34,7 @@ def run_python(directory: Path, *args: str) -> str:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 9
 
 
 def test_the_async_example(tmp_path: Path) -> None:
@@ -76,8 +76,14 @@ def test_the_readiness_example(tmp_path: Path) -> None:
 
 
 def test_the_test_harness_example(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(block("pytest_asyncio.fixture"))
-    assert "1 passed" in run_python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py")
+    (tmp_path / "test_example.py").write_text(block("def url(services)"))
+    assert "2 passed" in run_python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py")
+
+
+def test_the_script_example(tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(block("import aelastic.sync"))
+    shown = run_python(tmp_path, "example.py").splitlines()
+    assert {"hello from rank 0", "hello from rank 1", "exit codes: {0: 0, 1: 0}"} == set(shown)
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ class RunProcsResult:
     """The end of a run, keyed by local rank. The first four fields are torch's.
 
     ``stdouts`` and ``stderrs`` hold the path of the log file, or ``""`` where the stream went to the console.
-    A failed run has no return values; a successful run of programs has None for each rank.
+    A failed run has no return values; a successful run of programs has None for each rank. ``failures`` are in the
+    order in which the ranks failed; what aelastic stopped comes after that.
 
     Ours:
         exitcodes: every rank that ended; negative means a signal, as in ``subprocess``.

@@ -47,7 +47,7 @@ def state_of(pid: int) -> str:
     """The process's state by the letter that ``ps`` shows, empty when it is not there."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second while it is read
         return ""
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, assert_type
 
 import aelastic
 import aelastic.errors
+import aelastic.sync
+import aelastic.testing
 import aelastic.web
 from aelastic import Event, LogLine, PContext, RunProcsResult, Std, SubprocessContext, rank, record
 
@@ -322,3 +324,37 @@ async def a_service_has_ranks(request: Request) -> None:
     aelastic.web.lifespan(lambda: aelastic.start_processes("w", "true", {0: ()}, {0: {}}))
     ctx = await aelastic.start_processes("w", "true", {0: ()}, {0: {}})
     assert_type(await aelastic.web.until_disconnect(request, ctx.wait()), RunProcsResult | None)
+
+
+def a_script_needs_no_loop(specs: aelastic.LogsSpecs) -> None:
+    ctx = aelastic.sync.start_processes("w", "true", {0: ("a",)}, {0: {}}, specs, {0: ">"}, "spawn", None, ["x"], ["y"])
+    assert_type(ctx, aelastic.sync.SubprocessContext)
+    with aelastic.sync.start_processes("w", len, {0: ("a",)}, {0: {}}, shutdown_timeout=5, watchdog=None) as functions:
+        assert_type(functions, aelastic.sync.MultiprocessContext)
+    assert_type(ctx.start(), aelastic.sync.SubprocessContext)
+    assert_type(ctx.wait(-1, 1), RunProcsResult | None)
+    assert_type(ctx.pids(), dict[int, int])
+    assert_type(ctx.snapshot(), dict[int, aelastic.RankSnapshot])
+    assert_type(next(ctx.logs(0, Std.OUT)), LogLine)
+    for event in ctx.events():
+        assert_type(event, Event)
+    assert_type(ctx.close(signal.SIGINT, timeout=30), None)
+    aelastic.sync.start_processes("w", "true", {0: ()}, {0: {}}, patience=3)  # type: ignore[call-overload]
+
+
+async def a_test_has_ranks(ranks: aelastic.testing.Ranks) -> None:
+    ctx = await ranks.start("w", "true", {0: ()}, readiness=aelastic.Notify(), shutdown_timeout=1)
+    assert_type(ctx, PContext)
+    sup = await ranks.supervise("w", "true", {0: ()}, {0: {}}, strategy="one_for_one")
+    assert_type(sup, aelastic.Supervisor)
+    assert_type(await ranks.line(ctx, re.compile("x"), rank=0), LogLine)
+    assert_type(await ranks.kill(sup, 0, after="x"), None)
+    assert_type(await aelastic.testing.freeze(ctx, 0), None)
+    assert_type(ranks.port(), int)
+    assert_type(ranks.report(), str)
+
+
+def tests_share_services(services: aelastic.testing.Services) -> None:
+    service = services.start("w", "true", {0: ()})
+    assert_type(service.wait(0), RunProcsResult | None)
+    assert_type(services.port(), int)

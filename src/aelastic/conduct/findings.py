@@ -55,10 +55,11 @@ class Findings:
 
     def result(self, prepared: Prepared, epoch: float, at: float) -> RunProcsResult:
         """The result, of what was found so far. ``epoch`` added to our clock, which says ``at`` now, is the time."""
-        failures = {rank: failure_of(self._evidence(prepared, rank, epoch, at)) for rank in self._failed()}
+        failures = [failure_of(self._evidence(prepared, rank, epoch, at)) for rank in self._failed()]
+        failures.sort(key=lambda failure: (failure.collateral, failure.failed_at))
         return RunProcsResult(
             return_values=self._return_values(bool(failures)),
-            failures=failures,
+            failures={failure.local_rank: failure for failure in failures},
             stdouts=dict(prepared.dest.stdouts),
             stderrs=dict(prepared.dest.stderrs),
             exitcodes={rank: end.exitcode for rank, end in sorted(self._gang.ends.items())},

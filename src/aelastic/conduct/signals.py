@@ -74,7 +74,7 @@ def handle_signals(
     def send_on(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(_send, ctx, number)
 
-    stopping = _named_signals(os.environ.get(VARIABLE, DEFAULT)) if signals is None else list(signals)
+    stopping = signals_to_handle() if signals is None else list(signals)
     handlers = {**dict.fromkeys(forward, send_on), **dict.fromkeys(stopping, stop)}
     previous = {one: signal.getsignal(one) for one in handlers}
     try:
@@ -93,9 +93,10 @@ def _send(ctx: TakesRequests, number: int) -> None:
         ctx.send_signal(number)
 
 
-def _named_signals(names: str) -> list[signal.Signals]:
+def signals_to_handle() -> list[signal.Signals]:
+    """The signals that torch's variable names, or its default."""
     found = []
-    for name in filter(None, map(str.strip, names.split(","))):
+    for name in filter(None, map(str.strip, os.environ.get(VARIABLE, DEFAULT).split(","))):
         try:
             found.append(signal.Signals[name])
         except KeyError:

@@ -1,7 +1,8 @@
-"""Waiting for processes where no loop runs any more: at the interpreter's end."""
+"""Waiting for processes without a loop: at the interpreter's end, or in a thread."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -57,3 +58,12 @@ def _reap(pid: int) -> int | None:
     except ChildProcessError:
         return UNKNOWN_EXITCODE
     return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Wait until a signal has stopped the child ``pid``, or it has ended. Its end remains to be waited for.
+
+    What is not a child of this process (a rank of a fork server) is not waited for.
+    """
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)

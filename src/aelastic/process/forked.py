@@ -8,6 +8,7 @@ import multiprocessing
 import signal
 import threading
 import warnings
+import weakref
 from functools import partial
 from multiprocessing import process as multiprocessing_process
 from multiprocessing.reduction import DupFd
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from aelastic.process.watch import OnExit, Process
 
 
+WAITING: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # for the fork: they hold no lock meanwhile
+
+
 def warn_of_threads() -> None:
     """Say once that a fork copies no thread but this one, and the locks that the others hold."""
     if any(thread is not threading.current_thread() and not _is_ours(thread) for thread in threading.enumerate()):
@@ -36,7 +40,7 @@ def warn_of_threads() -> None:
 
 
 def _is_ours(thread: threading.Thread) -> bool:
-    return thread.name.startswith("aelastic-")  # what those hold, no rank asks for
+    return thread.name.startswith("aelastic-") or thread in WAITING  # what those hold, no rank asks for
 
 
 def fork(target: Callable[..., None], args: tuple[Any, ...], on_exit: OnExit, clock: Callable[[], float]) -> Process:
