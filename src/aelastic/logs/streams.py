@@ -71,6 +71,10 @@ class Streams:
         """Whether any stream is read by us."""
         return any(stream.plan.captured for stream in self._streams.values())
 
+    def is_captured(self, rank: int) -> bool:
+        """Whether any stream of ``rank`` is."""
+        return any(stream.plan.captured for stream in self._of(rank))
+
     async def open(
         self,
         plans: Sequence[StreamPlan],
