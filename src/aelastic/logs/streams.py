@@ -116,6 +116,9 @@ class Streams:
         tasks = [stream.task for stream in self._of(rank) if stream.task is not None]
         if not tasks:
             return
+        for stream in self._of(rank):
+            if stream.pump is not None:
+                stream.pump.pipe.hurry()
         _, late = await asyncio.wait(tasks, timeout=timeout)
         if late:
             for stream in self._of(rank):
