@@ -1,8 +1,8 @@
 """Who should read a stream that only goes to a file?
 
-    python -m benchmarks.experiments.redirect [--ranks 1] [--mebibytes 512] [--turns 5] [--directory /dev/shm]
+    python -m benchmarks.experiments.redirect [--ranks 1] [--mebibytes 512] [--turns 5] [--directory <of a tmpfs>]
 
-Verdict: the thread that writes it. ``dd`` (64 KiB at a time) into ours and into ``cat > file``, in turns, two cores that
+Verdict: the thread that writes it. ``dd`` (64 KiB a time) into ours and into ``cat > file``, in turns, two cores that
 others use as well, tmpfs, Python 3.13; the processor time of all processes together does not depend on those others:
 
                               1 rank                            8 ranks
@@ -71,7 +71,7 @@ async def main() -> None:
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--mebibytes", type=int, default=512, help="of each rank")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--directory", default="/dev/shm", help="where the files are for a moment")
+    parser.add_argument("--directory", default=tempfile.gettempdir(), help="where the files are for a moment")
     options = parser.parse_args()
     gigabytes = options.ranks * options.mebibytes / 1000 * 1.048576
     figures: dict[str, list[tuple[float, float]]] = {"cat": [], "ours": []}
