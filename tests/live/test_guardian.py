@@ -91,6 +91,24 @@ async def test_a_guardian_that_is_stopped_is_replaced_and_holds_nobody_up(caplog
     assert any("guardian" in message for message in caplog.messages)
 
 
+def test_a_guardian_keeps_up_with_a_thousand_ranks() -> None:  # it once took half a minute
+    ranks = [f"mrun.{rank}" for rank in range(1000)]
+    started = [f"+ {guardian_module._in_words(rank)}\n" for rank in ["c/sys/fs/the.group", *ranks]]
+    ended = [f"- {guardian_module._name(rank)}\n" for rank in ranks[:0:-1]]  # the last one first, and one stays
+    script = ["/bin/sh", "-c", guardian_module._SCRIPT, "aelastic-guardian", "echo"]
+    done = subprocess.run(
+        script, input="".join(started + ended), capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout == "c/sys/fs/the.group mrun.0\n"
+
+
+def test_a_guardian_may_be_told_twice() -> None:
+    words = "+ mrun_0 mrun.0\n+ mrun_0 mrun.0\n- mrun_0\n- mrun_0\n+ mrun_1 mrun.1\n+ mrun_1 mrun.1\n"
+    script = ["/bin/sh", "-c", guardian_module._SCRIPT, "aelastic-guardian", "echo"]
+    done = subprocess.run(script, input=words, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "mrun.1\n"
+
+
 @asynchronous
 async def test_without_a_shell_a_run_goes_on_unguarded(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

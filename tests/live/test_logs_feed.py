@@ -176,3 +176,33 @@ async def test_a_snapshot_shows_the_last_line_of_either_stream(tmp_path: Path, g
         (tmp_path / "end").write_text("\n")
         await finish(ctx)
         assert ctx.snapshot()[0].last_line == "second"
+
+
+async def test_who_comes_in_the_middle_misses_nothing_from_then_on(tmp_path: Path) -> None:
+    script = (
+        "import os, time\n"
+        "for n in range(0, 10**9, 1000):\n"
+        "    os.write(1, b''.join(b'%d\\n' % i for i in range(n, n + 1000)))\n"
+        "    time.sleep(0.001)"
+    )
+    async with python(script, logs_specs=redirected(tmp_path), shutdown_timeout=5) as ctx:
+        for _ in range(20):
+            lines = ctx.logs()
+            numbers = [int((await anext(lines)).text) for _ in range(3000)]
+            assert numbers[-1] - numbers[0] + 1 - len(numbers) <= lines.dropped
+            assert numbers == sorted(numbers)
+            lines.close()
+            await asyncio.sleep(0.005)  # nobody looks on: the thread that writes the file reads
+
+
+async def test_a_line_that_ends_after_its_reader_has_gone_is_whole_for_the_next(tmp_path: Path, go: Path) -> None:
+    script = f"printf 'one\\nhal'; read answer < {go}; echo f; echo two; sleep 600"
+    async with shell(script, logs_specs=redirected(tmp_path), shutdown_timeout=5) as ctx:
+        first = ctx.logs()
+        assert (await anext(first)).text == "one"
+        first.close()
+        go.write_text("\n")
+        while ctx.snapshot()[0].last_line != "two":  # noqa: ASYNC110 - nobody looks on, so nobody tells
+            await asyncio.sleep(0.001)
+        second = ctx.logs()
+        assert [(await anext(second)).text for _ in range(3)] == ["one", "half", "two"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -146,3 +147,30 @@ async def test_a_pipe_that_is_told_to_end_gives_what_is_in_it() -> None:
     pipe.close()
     assert got[:MIB] == noise(0, 2 * MIB)[:MIB]
     assert len(got) < MIB + 1000
+
+
+async def test_who_is_in_a_hurry_ends_the_rest() -> None:
+    pipe = Pipe()
+    resting = asyncio.create_task(pipe.rest(3600))
+    await asyncio.sleep(0)
+    pipe.hurry()
+    await asyncio.wait_for(resting, 10)
+    await asyncio.wait_for(pipe.rest(3600), 10)
+    pipe.close()
+
+
+async def test_a_pipe_that_is_lent_is_closed_by_who_has_it() -> None:
+    pipe = Pipe()
+    with pipe.lent() as descriptor:
+        pipe.close()
+        assert pipe.ends == (descriptor, -1)
+        assert os.read(descriptor, 1) == b""  # it is nobody else's yet
+    assert pipe.ends == (-1, -1)
+
+
+async def test_words_far_apart_and_words_in_a_row_are_all_there(tmp_path: Path) -> None:
+    script = "for n in 1 2 3 4 5 6; do echo $n; sleep 0.02; done; sleep 0.2; echo end; echo of it >&2"
+    async with shell(script, logs_specs=redirected(tmp_path)) as ctx:
+        result = await finish(ctx)
+    assert Path(result.stdouts[0]).read_text() == "1\n2\n3\n4\n5\n6\nend\n"
+    assert Path(result.stderrs[0]).read_text() == "of it\n"

@@ -121,8 +121,25 @@ async def prepare(
     if set(added) != set(ranks):
         raise InvalidRanksError(f"envs after LogsSpecs.reify: expected the local ranks {ranks}, got {[*added]}")
     additions = {plan.rank: _addition(plan, added[plan.rank], dest) for plan in spec.ranks}
-    heard = await off_loop(partial(monitor.open, plans))
-    told = {rank: {**heard.get(rank, {}), **spec.sockets.environment()} for rank in ranks}
+    envs, cpus = await off_loop(partial(_arrange, spec, plans, additions, containment, monitor))
+    filters = _filters(spec, dest)
+    needs = {rank: spec.workload.descriptors(rank) + monitor.descriptors(rank) for rank in ranks}
+    needed = peak(plans, [path for path, _ in filters.values()], needs)
+    await off_loop(partial(_take, needed, containment, ranks))
+    await _open(streams, plans, filters, spec)
+    return Prepared(dest, envs, cpus)
+
+
+def _arrange(
+    spec: RunSpec,
+    plans: Sequence[StreamPlan],
+    additions: Mapping[int, dict[str, str]],
+    containment: Containment,
+    monitor: Monitor,
+) -> tuple[dict[int, dict[str, str]], dict[int, frozenset[int]]]:
+    """Open ``monitor``; the environments and the cpus of the ranks, checked. For a thread."""
+    heard = monitor.open(plans)
+    told = {plan.rank: {**heard.get(plan.rank, {}), **spec.sockets.environment()} for plan in spec.ranks}
     _check_additions(additions, told)
     application = _inherited(spec)
     outer = application.pop(MARKER, "")
@@ -131,17 +148,14 @@ async def prepare(
         rank: {**application, **env, **_identity(rank, env, spec.nprocs), **ours[rank]}
         for rank, env in additions.items()
     }
-    await off_loop(partial(spec.workload.check, envs))
-    cpus: dict[int, frozenset[int]] = {}
-    if spec.numa_options is not None:
-        cpus = await off_loop(partial(_bind, spec.numa_options, spec.nprocs, ranks))
-    filters = _filters(spec, dest)
-    needs = {rank: spec.workload.descriptors(rank) + monitor.descriptors(rank) for rank in ranks}
-    needed = peak(plans, [path for path, _ in filters.values()], needs)
-    await off_loop(partial(check_descriptors, needed))
-    await off_loop(partial(containment.open, envs))
-    await _open(streams, plans, filters, spec)
-    return Prepared(dest, envs, cpus)
+    spec.workload.check(envs)
+    return envs, {} if spec.numa_options is None else _bind(spec.numa_options, spec.nprocs, [*envs])
+
+
+def _take(descriptors: int, containment: Containment, ranks: Sequence[int]) -> None:
+    """Make what contains the ranks, if so many descriptors are left. For a thread."""
+    check_descriptors(descriptors)
+    containment.open(ranks)
 
 
 def _bind(options: NumaOptions, nprocs: int, ranks: Sequence[int]) -> dict[int, frozenset[int]]:

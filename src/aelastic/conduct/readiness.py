@@ -191,9 +191,9 @@ class Monitor:
             self._loop.add_reader(self._sockets[rank].descriptor, self._listen, rank, _AT_ONCE)
         self._probe(rank, env)
         self._settle()
-        self._arm()
+        self._arm(self._health.due_at(rank))
 
-    def ended(self, rank: int, exitcode: int, drained: asyncio.Task[None]) -> None:
+    def ended(self, rank: int, exitcode: int, drained: asyncio.Future[None]) -> None:
         """The process of ``rank`` is gone; when ``drained`` is done, its last line is known."""
         self._listen(rank, _AT_LAST)  # what it has said before
         self._deafen(rank)
@@ -241,7 +241,7 @@ class Monitor:
 
     def _probed(self, rank: int) -> None:
         self._perform(self._health.probed(rank, time.monotonic()))
-        self._arm()
+        self._arm(self._health.due_at(rank))
 
     def _listen(self, rank: int, most: int) -> None:
         if rank in self._sockets:
@@ -249,7 +249,7 @@ class Monitor:
             self._tell(rank, notices)
             for notice in notices:
                 self._perform(self._health.heard(rank, notice, time.monotonic()))
-            self._arm()
+            self._arm(self._health.due_at(rank))
 
     def _tell(self, rank: int, notices: Sequence[Notice]) -> None:
         """Of what was said in one go, the last counts."""
@@ -290,7 +290,7 @@ class Monitor:
             self._loop.remove_reader(self._sockets[rank].descriptor)
             self._sockets[rank].close()
 
-    async def _lose(self, rank: int, exitcode: int, drained: asyncio.Task[None]) -> None:
+    async def _lose(self, rank: int, exitcode: int, drained: asyncio.Future[None]) -> None:
         await asyncio.wait({drained}, timeout=_LAST_WORDS)
         if rank in self._probings:
             self._probings[rank].stop()
@@ -302,9 +302,8 @@ class Monitor:
 
     # Time
 
-    def _arm(self) -> None:
+    def _arm(self, due: float | None) -> None:
         """Look again when somebody might hang. A heartbeat puts that off without touching the alarm."""
-        due = self._health.next_deadline
         if due is None or due >= self._alarm_at:
             return
         if self._alarm is not None:
@@ -318,7 +317,7 @@ class Monitor:
         for rank in self._health.due(time.monotonic()):
             self._listen(rank, _AT_LAST)  # it may have spoken while we were busy
         self._perform(self._health.deadline(time.monotonic()))
-        self._arm()
+        self._arm(self._health.next_deadline)
 
     # Who waits
 

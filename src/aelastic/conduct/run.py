@@ -64,6 +64,8 @@ class Run:
         )
         self._ranks = Ranks(self._gang)
         self._drains: list[OwnTask] = []
+        self._nothing_to_drain: asyncio.Future[None] = self.loop.create_future()
+        self._nothing_to_drain.set_result(None)
         self._own_tasks: set[OwnTask] = set()
         self._hurry: asyncio.Future[None] = self.loop.create_future()
         self._mailbox: Mailbox[Callable[[], list[Action]]] = Mailbox()
@@ -202,8 +204,8 @@ class Run:
         failed = exitcode != 0 or isinstance(self._findings.outcomes.get(rank), Undelivered)
         actions = self._gang.exited(rank, exitcode, at, failed=failed)
         collateral, pid = self._gang.ends[rank].collateral, self._ranks.processes[rank].pid
-        self._drain(rank, self.spec.drain_timeout)
-        self.monitor.ended(rank, exitcode, self._drains[-1])  # it may have said something before
+        drained = self._drain(rank, self.spec.drain_timeout)
+        self.monitor.ended(rank, exitcode, drained)  # it may have said something before
         self.board.add_exited(RankExited(rank, pid, exitcode, collateral, self._wall(at)))
         return actions
 
@@ -293,8 +295,12 @@ class Run:
         """Where no time is left for the ladder."""
         self._ranks.kill_the_rest()
 
-    def _drain(self, rank: int, timeout: float) -> None:
+    def _drain(self, rank: int, timeout: float) -> asyncio.Future[None]:
+        """It is done when the last of the rank's output is there."""
+        if not self.streams.is_captured(rank):
+            return self._nothing_to_drain
         self._drains.append(self._spawn(self.streams.drain(rank, timeout)))
+        return self._drains[-1]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> OwnTask:
         task = OwnTask(work, f"aelastic-{self.spec.name}-stream", on_cancel=_leave_it_to_the_owner)

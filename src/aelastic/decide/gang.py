@@ -75,6 +75,7 @@ class Gang:
         self.stopping = False
         self.finished = False
         self._ladders: dict[int, Ladder] = {}
+        self._living: dict[int, Ladder] = {}  # of those, where something may still be done
         self._death_sig = death_sig
         self._shutdown_timeout = shutdown_timeout
         self._failure_grace = failure_grace
@@ -84,7 +85,7 @@ class Gang:
         """The process of ``rank`` exists. Raises ``ValueError`` when it exists already, or must not exist any more."""
         if rank in self._ladders or self.stopping:
             raise ValueError(f"rank {rank} may not start")
-        self._ladders[rank] = Ladder()
+        self._ladders[rank] = self._living[rank] = Ladder()
 
     def exited(self, rank: int, exitcode: int, at: float, *, failed: bool | None = None) -> list[Action]:
         """The process of ``rank`` ended at ``at``. A second end, or one after the finish, changes nothing.
@@ -96,6 +97,7 @@ class Gang:
             return []
         asked_at, hang = ladder.asked_at, self.hangs.get(rank)
         ladder.gone()
+        self._living.pop(rank, None)
         end = self.ends[rank] = End(
             exitcode,
             at,
@@ -122,17 +124,19 @@ class Gang:
         sig = self._death_sig if death_sig is None else death_sig
         grace = self._shutdown_timeout if timeout is None else timeout
         self.stopping = True
-        return self._signals({rank: ladder.ask(sig, at, grace) for rank, ladder in self._alive()}) + self._finish()
+        return self._signals({rank: one.ask(sig, at, grace) for rank, one in self._living.items()}) + self._finish()
 
     def deadline(self, at: float) -> list[Action]:
         """Time has come to ``at``."""
-        expired = {rank: ladder.expire(at) for rank, ladder in self._alive()}
+        expired = {rank: ladder.expire(at) for rank, ladder in self._asked().items()}
+        for rank in [rank for rank in expired if self._living[rank].over]:
+            del self._living[rank]
         return self._signals(expired) + self._stop_hung(at) + self._proceed(at)
 
     @property
     def next_deadline(self) -> float | None:
         """When ``deadline`` must be called at the latest; None when only an exit or a request can change anything."""
-        waiting = [ladder.deadline for _, ladder in self._alive()]
+        waiting = [ladder.deadline for ladder in self._asked().values()]
         waiting += [self.hangs[rank].stop_at for rank, _ in self._hanging()]
         if self._is_launched and not (self.stopping or self.finished):
             waiting.append(self._stop_at)
@@ -159,12 +163,14 @@ class Gang:
         """Every rank was started. Before that, a failure stops nobody: each rank has its end in the result."""
         return len(self._ladders) == self.nprocs
 
-    def _alive(self) -> list[tuple[int, Ladder]]:
-        return [(rank, ladder) for rank, ladder in self._ladders.items() if not ladder.over]
+    def _asked(self) -> dict[int, Ladder]:
+        """Those that may have been asked to end. As long as nobody was, time changes nothing, for however many."""
+        return self._living if self.stopping or self.hangs else {}
 
     def _hanging(self) -> list[tuple[int, Ladder]]:
         """The ranks that hang and have yet to be told to end."""
-        return [(rank, ladder) for rank, ladder in self._alive() if rank in self.hangs and ladder.step is Step.RUNNING]
+        hanging = [(rank, self._living[rank]) for rank in self.hangs if rank in self._living]
+        return [(rank, ladder) for rank, ladder in hanging if ladder.step is Step.RUNNING]
 
     def _stop_hung(self, at: float) -> list[Action]:
         due = [(rank, ladder) for rank, ladder in self._hanging() if at >= self.hangs[rank].stop_at]
@@ -182,7 +188,7 @@ class Gang:
 
     def _finish(self) -> list[Action]:
         complete = self.stopping or self._is_launched
-        if self.finished or not complete or self._alive():
+        if self.finished or not complete or self._living:
             return []
         self.finished = True
         return [Finish()]

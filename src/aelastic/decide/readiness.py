@@ -156,6 +156,10 @@ class Health:
         """The ranks that hang if they have not said anything by now."""
         return [rank for rank, one in self._ranks.items() if one.due is not None and at >= one.due]
 
+    def due_at(self, rank: int) -> float | None:
+        """When ``rank`` hangs, if it says nothing until then."""
+        return self._ranks[rank].due
+
     @property
     def next_deadline(self) -> float | None:
         """When ``deadline`` must be called at the latest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import weakref
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from aelastic.events import LogLine
 from aelastic.logs.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aelastic.logs.history import History
     from aelastic.std import Std
@@ -71,10 +72,30 @@ class FeedStream:
         self._feed = feed
         self._history = history
         self._texts: _Texts | None = None
+        self._held: list[Subscription[LogLine]] | None = None
         self._ended = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody looks on."""
+        return bool(self._feed.wanted_by(self.rank, self.stream))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The history is behind: whoever comes now gets it when it is complete again."""
+        self._texts, self._held = None, []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for subscription in held:
+                self.replay(subscription)
 
     def replay(self, subscription: Subscription[LogLine]) -> None:
         """Give ``subscription`` the remembered lines; it gets the rest of an unfinished one with the next bytes."""
+        if self._held is not None:
+            self._held.append(subscription)
+            return
         texts = _Texts()
         self._publish(texts.feed(self._history.whole_lines(), self._history.at), self._history.at, [subscription])
         if self._ended:

@@ -5,20 +5,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import stat
 import sys
+from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from typing import TYPE_CHECKING
 
-import aiofiles
+import aiofiles.os
+import aiofiles.threadpool
+
+from aelastic.logs.history import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
-    from aiofiles.threadpool.binary import AsyncFileIO
+    from aelastic.logs.pipe import Pipe
 
 logger = logging.getLogger("aelastic")
+
+_BLOCK = 256 * 1024
+_BLOCKS = 64  # copied in one go
+_TAIL = 2 * KEPT
+_A_MOMENT = 2  # milliseconds
+
+
+@dataclass(slots=True)
+class Copied:
+    """What a thread has read and written. ``tail``: the last of it, as much as a history keeps."""
+
+    count: int = 0
+    tail: bytes = b""
+    ended: bool = False
+    lost: int = 0
+    error: OSError | None = None
 
 
 class LogFile:
@@ -27,11 +49,13 @@ class LogFile:
     A disk that refuses is reported once; writing is tried again with each block, since room may be made.
     """
 
-    def __init__(self, path: str, file: AsyncFileIO) -> None:
+    def __init__(self, path: str, file: FileIO, executor: Executor) -> None:
         self.path = path
         self.size = 0  # bytes in the file
         self.lost = 0  # bytes that are not
-        self._file = file
+        self._raw = file
+        self._file = aiofiles.threadpool.wrap(file, executor=executor)
+        self._executor = executor
         self._regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         self._writing = asyncio.Lock()  # several streams may share a file
 
@@ -48,6 +72,18 @@ class LogFile:
                 self.size += written
                 rest = rest[written:]
             return start if self._regular else None
+
+    async def copy(self, pipe: Pipe, most: int) -> Copied:
+        """Append what comes from ``pipe``, at most so many bytes, read by the thread that writes.
+
+        For streams that nobody looks into: at full speed, going through the loop with each block takes twice as long.
+        """
+        async with self._writing:
+            copied = await aiofiles.os.wrap(_copy)(pipe, self._raw, most, executor=self._executor)
+        self.size += copied.count - copied.lost
+        if copied.error is not None:
+            self._lose(copied.lost, copied.error)
+        return copied
 
     async def close(self) -> None:
         """Close the file. A disk that refuses even that is reported."""
@@ -68,7 +104,7 @@ async def create_log_file(path: str, executor: Executor, *, private: bool = True
     ``private``: a new one is open to its owner alone, else to whom the umask lets.
     """
     opener = partial(_open, mode=0o600 if private else 0o666)
-    return LogFile(path, await aiofiles.open(path, "wb", buffering=0, opener=opener, executor=executor))
+    return LogFile(path, await aiofiles.os.wrap(FileIO)(path, "wb", opener=opener, executor=executor), executor)
 
 
 def _open(path: str, flags: int, mode: int) -> int:
@@ -79,6 +115,44 @@ def _open(path: str, flags: int, mode: int) -> int:
     descriptor = os.open(path, flags | os.O_APPEND | os.O_NONBLOCK, mode)
     os.set_blocking(descriptor, True)
     return descriptor
+
+
+def _copy(pipe: Pipe, file: FileIO, most: int) -> Copied:
+    """Until there is nothing for a moment; no moment is waited for somebody who writes little."""
+    copied, buffer, recent = Copied(), memoryview(bytearray(_BLOCK)), list[bytes]()
+    with pipe.lent() as source:
+        for _ in range(_BLOCKS):
+            try:
+                count = os.readv(source, [buffer[: most - copied.count]])
+            except BlockingIOError:
+                if copied.count < _BLOCK or not _is_readable(source):
+                    break
+                continue
+            copied.ended = count == 0
+            if not count:
+                break
+            copied.count += count
+            recent = [] if count >= _TAIL else recent
+            recent.append(bytes(buffer[max(0, count - _TAIL) : count]))
+            _append(file, buffer[:count], copied)
+    copied.tail = b"".join(recent)[-_TAIL:]
+    return copied
+
+
+def _append(file: FileIO, rest: memoryview, copied: Copied) -> None:
+    while rest:
+        try:
+            rest = rest[file.write(rest) :]
+        except OSError as error:
+            copied.lost += len(rest)
+            copied.error = error
+            return
+
+
+def _is_readable(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(_A_MOMENT))
 
 
 class FollowedFile:

@@ -8,7 +8,12 @@ import fcntl
 import os
 import sys
 import termios
+import threading
 import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DEFAULT_CAPACITY = 64 * 1024
 _LARGEST_CAPACITY = 256 * 1024
@@ -42,7 +47,12 @@ class Pipe:
         os.set_blocking(self._read_end, False)
         self._loop = asyncio.get_running_loop()
         self._readable: asyncio.Future[None] | None = None
+        self._rested: asyncio.Future[None] | None = None
+        self._hurried = False
+        self._ending = False
         self._allowance: int | None = None  # bytes that may still be read once the stream was told to end
+        self._closing = False
+        self._in_use = threading.Lock()
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -51,22 +61,59 @@ class Pipe:
 
     async def read(self) -> bytes:
         """The next block; empty at the end of the stream, which ``end_soon`` can bring about."""
-        while self._allowance is None or self._allowance > 0:
+        while most := self._most():
             try:
-                block = os.read(self._read_end, self._capacity)
+                block = os.read(self._read_end, min(self._capacity, most))
             except BlockingIOError:
-                if self._allowance is not None:
+                if self._ending:
                     break
                 await self._wait_readable()
-                continue
-            if self._allowance is not None:
-                self._allowance -= len(block)
-            return block
+            else:
+                self.took(len(block))
+                return block
         return b""
 
+    async def readable(self) -> int:
+        """Wait until there is something to read, or the end; at most so many bytes, 0 if it was told to end."""
+        if not self._ending:
+            await self._wait_readable()
+        return self._most()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[int]:
+        """The reading end, for a thread; who closes the pipe meanwhile leaves that to it. ``took`` what was read."""
+        try:
+            with self._in_use:
+                yield self._read_end
+        finally:
+            if self._closing:
+                self._close_read_end()
+
+    def took(self, count: int) -> None:
+        """So many bytes were read, by whomever."""
+        if self._allowance is not None:
+            self._allowance = self._allowance - count if count else 0
+
+    async def rest(self, seconds: float) -> None:
+        """Let something gather in the pipe, unless somebody is in a hurry."""
+        if self._hurried:
+            return
+        self._rested = self._loop.create_future()
+        alarm = self._loop.call_later(seconds, self._end_rest)
+        try:
+            await self._rested
+        finally:
+            alarm.cancel()
+
+    def hurry(self) -> None:
+        """Rest no more."""
+        self._hurried = True
+        self._end_rest()
+
     def end_soon(self) -> None:
-        """Let ``read`` give what is in the pipe now, and then end."""
-        self._allowance = _waiting(self._read_end) if self._read_end >= 0 else 0
+        """Let what is in the pipe now be read, and then the stream end."""
+        self._ending = True
+        self.hurry()
         self._wake()
 
     def close_write_end(self) -> None:
@@ -78,9 +125,23 @@ class Pipe:
     def close(self) -> None:
         """Close both ends. Can be called again."""
         self.close_write_end()
-        if self._read_end >= 0:
-            os.close(self._read_end)
-            self._read_end = -1
+        self._closing = True
+        self._close_read_end()
+
+    def _close_read_end(self) -> None:
+        if self._in_use.acquire(blocking=False):
+            if self._read_end >= 0:
+                os.close(self._read_end)
+                self._read_end = -1
+            self._in_use.release()
+
+    def _most(self) -> int:
+        """How much may be read."""
+        if not self._ending:
+            return sys.maxsize
+        if self._allowance is None:
+            self._allowance = _waiting(self._read_end) if self._read_end >= 0 else 0
+        return max(0, self._allowance)
 
     async def _wait_readable(self) -> None:
         self._readable = self._loop.create_future()
@@ -94,6 +155,10 @@ class Pipe:
     def _wake(self) -> None:
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
+
+    def _end_rest(self) -> None:
+        if self._rested is not None and not self._rested.done():
+            self._rested.set_result(None)
 
 
 def _waiting(pipe: int) -> int:

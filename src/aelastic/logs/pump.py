@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from aelastic.logs.pipe import Pipe
 
 
+_LITTLE = 4096
+_OFTEN, _REST = 0.1, 0.05  # seconds
+
+
 class Pump:
     """One stream: a pipe, its log file, and those who look on.
 
@@ -43,8 +47,8 @@ class Pump:
     async def run(self) -> None:
         """Until the stream ends, or was told to."""
         try:
-            while block := await self.pipe.read():
-                await self._pass_on(block, self._clock())
+            while await (self._read() if self._is_watched else self._copy()):
+                pass
         finally:
             self.pipe.close()
         self._feed.finish(self._clock())
@@ -52,6 +56,34 @@ class Pump:
             self._console.end()
         if self._filter is not None:
             await self._filter.finish()
+
+    @property
+    def _is_watched(self) -> bool:
+        return self._console is not None or self._filter is not None or self._feed.is_wanted
+
+    async def _read(self) -> bool:
+        """Move a block through the loop, for others to see; whether there was one."""
+        block = await self.pipe.read()
+        if block:
+            await self._pass_on(block, self._clock())
+        return bool(block)
+
+    async def _copy(self) -> bool:
+        """Move what there is to the file alone, off the loop; False at the end of the stream.
+
+        Who writes little and often is left alone for a while, so that a line does not cost two switches of threads.
+        """
+        most = await self.pipe.readable()
+        if not most or self._is_watched:
+            return most > 0
+        with self._feed.held():
+            copied = await self._file.copy(self.pipe, most)
+            self.pipe.took(copied.count)
+            before, now = self._history.at, self._clock()
+            self._history.add(copied.tail, now)
+        if 0 < copied.count < _LITTLE and now - before < _OFTEN:
+            await self.pipe.rest(_REST)
+        return not copied.ended
 
     async def _pass_on(self, block: bytes, at: float) -> None:
         start = await self._file.write(block)

@@ -179,11 +179,7 @@ class DefaultLogsSpecs(LogsSpecs):
         """Remove empty directories below a temporary ``log_dir``; whatever was written stays."""
         if not self._temporary:
             return
-        for directory, _, _ in os.walk(self.root_log_dir, topdown=False):
-            try:
-                os.rmdir(directory)
-            except OSError:
-                logger.debug("kept %s", directory)
+        _remove_empty(self.root_log_dir)
 
     def _attempt_dir(self, env: Mapping[str, str]) -> str:
         """The directory of the attempt that ``env`` names, in that of the run, which is made."""
@@ -256,6 +252,24 @@ class DefaultLogsSpecs(LogsSpecs):
                 dest.stdouts[rank] = dest.stdouts[rank] or os.devnull
                 dest.stderrs[rank] = dest.stderrs[rank] or os.devnull
         return dest
+
+
+def _remove_empty(directory: str) -> None:
+    """Remove ``directory`` and those in it that have no files. Most have nothing at all, so that is tried first."""
+    if _is_removed(directory):
+        return
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for inner in [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]:
+            _remove_empty(inner)
+    _is_removed(directory)
+
+
+def _is_removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except OSError:
+        return False
+    return True
 
 
 def _attempt(count: object) -> str:

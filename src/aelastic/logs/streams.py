@@ -71,6 +71,10 @@ class Streams:
         """Whether any stream is read by us."""
         return any(stream.plan.captured for stream in self._streams.values())
 
+    def is_captured(self, rank: int) -> bool:
+        """Whether any stream of ``rank`` is."""
+        return any(stream.plan.captured for stream in self._of(rank))
+
     async def open(
         self,
         plans: Sequence[StreamPlan],
@@ -112,6 +116,9 @@ class Streams:
         tasks = [stream.task for stream in self._of(rank) if stream.task is not None]
         if not tasks:
             return
+        for stream in self._of(rank):
+            if stream.pump is not None:
+                stream.pump.pipe.hurry()
         _, late = await asyncio.wait(tasks, timeout=timeout)
         if late:
             for stream in self._of(rank):

@@ -8,7 +8,7 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from aelastic.process.marker import is_detached
+from aelastic.process.marker import is_detached, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,8 +60,7 @@ class ControlGroup:
     def is_empty(self) -> bool:
         """Whether nothing runs here or below. A zombie does not count."""
         try:
-            with open(self._path("cgroup.events"), encoding="utf-8") as file:
-                return "populated 0" in file.read()
+            return b"populated 0" in read_all(self._path("cgroup.events"))
         except OSError:  # it was removed
             return True
 
@@ -70,6 +69,9 @@ class ControlGroup:
 
         Waits at most ``patience`` seconds for them to vanish. Blocks.
         """
+        if self.is_empty():
+            self.remove()
+            return []
         detached = list(self._move_detached(patience, clock))
         with contextlib.suppress(OSError):
             _write(self._path("cgroup.kill"), 1)
@@ -98,8 +100,8 @@ class ControlGroup:
     def _members(self) -> list[int]:
         found: list[int] = []
         for directory, _, _ in os.walk(self.directory):
-            with contextlib.suppress(OSError), open(os.path.join(directory, "cgroup.procs"), encoding="utf-8") as file:
-                found.extend(map(int, file))
+            with contextlib.suppress(OSError):
+                found.extend(map(int, read_all(os.path.join(directory, "cgroup.procs")).split()))
         return found
 
     def _wait_until_empty(self, patience: float, clock: Callable[[], float]) -> None:
@@ -126,5 +128,8 @@ def _can_be_written(directory: str) -> bool:
 
 
 def _write(path: str, number: int) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(str(number))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, b"%d" % number)
+    finally:
+        os.close(descriptor)

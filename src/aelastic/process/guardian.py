@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 import weakref
@@ -21,26 +22,44 @@ if TYPE_CHECKING:
 logger = logging.getLogger("aelastic")
 
 # Reads what to kill from a pipe that only we hold, and kills it when the pipe ends. What has left its process group is
-# left to the aftermath, whose command line is in "$@".
+# left to the aftermath, whose command line is in "$@". Every entry has a variable of its own, since taking one out of a
+# list takes a shell the square of the list's length.
 _SCRIPT = r"""
 trap '' HUP INT QUIT TERM USR1 USR2 ALRM TSTP TTIN TTOU
 cd /
 set -f
-all=' '
-while read -r sign entry; do
-  case $all in *" $entry "*) known=yes ;; *) known= ;; esac
-  case $sign$known in
-    +) all="$all$entry " ;;
-    -yes) all="${all%%" $entry "*} ${all#*" $entry "}" ;;
+names='' removed=0
+keep() {
+  kept=''
+  for name in $names; do
+    eval "entry=\$$name"
+    [ "$entry" ] && kept="$kept $name"
+  done
+  names=$kept removed=0
+}
+while read -r sign name entry; do
+  case $sign in
+    +) eval "known=\$$name"
+       [ "$known" ] || names="$names $name"
+       eval "$name=\${entry:-$name}" ;;
+    -) unset "$name"
+       removed=$((removed + 1)) ;;
   esac
+  [ $removed -lt 1000 ] || keep
 done
-[ "$all" = ' ' ] && exit
-for entry in $all; do
+keep
+[ "$names" ] || exit
+all=''
+for name in $names; do
+  eval "entry=\$$name"
   case $entry in g*) kill -s KILL -- "-${entry#g}" ;; esac
+  all="$all $entry"
 done
 exec "$@" $all
 """
 _MOST_DEATHS = 10
+_SOON = 0.01  # seconds, in which no id is given away again: that takes as many processes as there are ids
+_MOST_AT_ONCE = 2048  # bytes, and a line: what a pipe takes as a whole or not at all is 4096
 
 _guardians: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Guardian] = weakref.WeakKeyDictionary()
 
@@ -57,6 +76,7 @@ class Guardian:
         self._users = 0
         self._deaths = 0
         self._write_end = -1
+        self._unsaid = b""
         self._lent: set[int] = set()
         self._process: Process | None = None
         self._loop = asyncio.get_running_loop()
@@ -78,7 +98,8 @@ class Guardian:
     def leave(self, entries: Iterable[str]) -> bool:
         """A run is over, and these of its entries are left; whether it was the last one, which ends the guardian."""
         for entry in entries:
-            self.remove(entry)
+            self._forget(entry)
+        self._say()
         self._users -= 1
         if self._users:
             return False
@@ -97,12 +118,14 @@ class Guardian:
     def add(self, entry: str) -> None:
         """To be killed with us: ``entry`` as in the aftermath."""
         self._entries[entry] = None
-        self._tell(f"+ {entry}")
+        self._note(f"+ {_in_words(entry)}")
+        self._say()
 
     def remove(self, entry: str) -> None:
         """It is gone; its id may be somebody else's."""
-        if self._entries.pop(entry, entry) is None:
-            self._tell(f"- {entry}")
+        if not self._unsaid:  # else it is said together
+            self._loop.call_later(_SOON, self._say)
+        self._forget(entry)
 
     def lend(self, *, to_server: bool) -> int | None:
         """A descriptor for a fork of ours, to write ``+ <entry>`` to before it does anything else; ``take_back`` ours.
@@ -142,11 +165,21 @@ class Guardian:
             if self._process is None:
                 self._close_pipe()
 
-    def _tell(self, line: str) -> None:
-        if self._write_end < 0:
+    def _forget(self, entry: str) -> None:
+        if self._entries.pop(entry, entry) is None:
+            self._note(f"- {_name(entry)}")
+
+    def _note(self, line: str) -> None:
+        if len(self._unsaid) > _MOST_AT_ONCE:
+            self._say()
+        self._unsaid += f"{line}\n".encode()
+
+    def _say(self) -> None:
+        words, self._unsaid = self._unsaid, b""
+        if not words or self._write_end < 0:
             return
         try:
-            os.write(self._write_end, f"{line}\n".encode())
+            os.write(self._write_end, words)
         except (BlockingIOError, BrokenPipeError):  # it is stopped, or dead: another one is told everything
             if self._process is not None:
                 self._process.family.signal(signal.SIGKILL)
@@ -170,13 +203,26 @@ class Guardian:
         self._tell_everything()
 
     def _tell_everything(self) -> None:
+        self._unsaid = b""
         for entry in self._entries:
-            self._tell(f"+ {entry}")
+            self._note(f"+ {_in_words(entry)}")
+        self._say()
 
     def _close_pipe(self) -> None:
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1
+
+
+def _in_words(entry: str) -> str:
+    """``entry`` with its name, which says it all where it is the same."""
+    name = _name(entry)
+    return name if name == entry else f"{name} {entry}"
+
+
+def _name(entry: str) -> str:
+    """A shell's variable, another one for every entry: what is not in a name there does not tell entries apart."""
+    return entry if entry.isalnum() else re.sub(r"\W", "_", entry, flags=re.ASCII)
 
 
 def _aftermath() -> tuple[str, ...]:

@@ -20,6 +20,7 @@ DETACH = "AELASTIC_DETACH"
 
 _VARIABLE = b"AELASTIC_FAMILY="
 _LONGEST_NUMBER = 10
+_AT_ONCE = 64 * 1024
 _BREATH = 0.05  # seconds that killed processes get to vanish before they are looked for again
 _SHORT_BREATH = 0.001
 _FLAGS, _BEGIN, _END = 5, 46, 47  # where they are in /proc/<pid>/stat, counted from the parent's pid
@@ -116,8 +117,8 @@ def carriers(mark: str) -> Iterator[int]:
 
 def last_pid() -> int | None:
     """The pid that was given away last, as far as this system tells."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/loadavg", encoding="utf-8") as file:
-        return int(file.read().split()[-1])
+    with contextlib.suppress(OSError, ValueError):
+        return int(read_all("/proc/loadavg").split()[-1])
     return None
 
 
@@ -153,22 +154,30 @@ def _by_rank(ranks: Mapping[int, int]) -> dict[int, list[int]]:
 def _environ(pid: int) -> bytes | None:
     """None when the process has just ended, or is none of our business."""
     try:
-        return _read_environ(pid) or _read_environ(pid)  # empty: it may have become another program under our eyes
+        path = f"/proc/{pid}/environ"
+        return read_all(path) or read_all(path)  # empty: it may have become another program under our eyes
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
     return None
 
 
-def _read_environ(pid: int) -> bytes:
-    with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-        return file.readall()
+def read_all(path: str) -> bytes:
+    """What the kernel tells at ``path``, in as few calls as it takes: each lets another thread run first."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = [os.read(descriptor, _AT_ONCE)]
+        while pieces[-1]:
+            pieces.append(os.read(descriptor, _AT_ONCE))
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
 
 
 def _is_starting(pid: int) -> bool:
     """Whether a process that showed no environment was just becoming another program; else it has none."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-        state, *numbers = file.readall().rpartition(b")")[2].split()
+    with contextlib.suppress(OSError):
+        state, *numbers = read_all(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         if state in _AT_WORK and not int(numbers[_FLAGS]) & _KERNEL_THREAD:
             return numbers[_END] == b"0" or numbers[_BEGIN] != numbers[_END]
     return False
