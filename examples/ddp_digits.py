@@ -93,21 +93,30 @@ def main() -> None:
     options = parser.parse_args()
 
     dist.init_process_group("gloo")
+    share_the_work(options.epochs, options.checkpoint)
+    dist.destroy_process_group()
+
+
+def share_the_work(epochs: int, checkpoint: str | None) -> None:
+    """Train between the beginning and the end of the process group.
+
+    A function of its own, so that the model is gone before the group is: one that outlives it lets torch 2.13 abort at
+    the end of the program now and then, under torchrun as well.
+    """
     torch.manual_seed(0)
     torch.set_num_threads(1)
     images, labels = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(labels))
     sampler: DistributedSampler[Any] = DistributedSampler(data)
     model = DistributedDataParallel(nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)))
-    training = Training(model, torch.optim.Adam(model.parameters(), lr=1e-2), [], options.checkpoint)
+    training = Training(model, torch.optim.Adam(model.parameters(), lr=1e-2), [], checkpoint)
     training.resume()
-    train(training, DataLoader(data, batch_size=64, sampler=sampler), sampler, options.epochs)
+    train(training, DataLoader(data, batch_size=64, sampler=sampler), sampler, epochs)
 
     losses = training.losses
     assert losses[-1] < losses[0], f"the loss did not fall: {losses}"
     assert same_on_all_ranks(model), "the ranks ended with different weights"
     print(f"rank {os.environ['RANK']}: final loss {losses[-1]:.6f}, weights are the same on all ranks")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
