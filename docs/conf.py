@@ -19,6 +19,7 @@ myst_links_external_new_tab = False
 suppress_warnings = [
     "myst.xref_missing",  # links to files of the repository, which are not pages
     "ref.option",  # the help of the command speaks of options of torchrun that it only refuses
+    "ref.python",  # aelastic.sync has the same names as aelastic
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

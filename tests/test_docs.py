@@ -1,4 +1,4 @@
-"""The programs in the documentation do what it shows."""
+"""The programs in the documentation do what it shows. Parts of programs, marked as ``py``, are tested by others."""
 
 from __future__ import annotations
 
