@@ -16,9 +16,9 @@ use at the same time says little, unloaded it was 1.7 to 1.9 of the bare one on 
 Of the 11 ms between 16 and 27 on 3.13, found by leaving one thing out: writes that wake the guardian 1.5 (and 3 of its
 own), the last look for marks 1.6, preparing 1.5; watching pidfds, sweeping, events and readiness less than 0.5 each;
 the rest is the bookkeeping of 64 ranks, 90 us each. Directories, one for each rank's error file: ``mkdir`` 15 and
-``rmdir`` 57 us each on ext4, 2 and 1 on tmpfs. The thread sleeps in each ``rmdir``: voluntary switches are 65 bare, 127
-ours without directories, 205 with them, and each lets other load take the core for a slice: that is why beside other load
-the wall time is 3 times the bare one where the processor time is 1.8 times.
+``rmdir`` 57 us each on ext4, 2 and 1 on tmpfs. Voluntary switches are 65 bare, 127 ours without directories, 205 with
+them, and each lets other load take the core for a slice; that may be why, beside other load, the wall time is 3 times
+the bare one where the processor time is 1.8 times.
 
 Not taken: telling the guardian of several ranks at once, 5 %, since a rank that empties its environment (``env -i``)
 would escape a supervisor that is killed within these milliseconds; removing the directories after the result, since a
