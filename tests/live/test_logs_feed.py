@@ -92,7 +92,7 @@ async def test_a_consumer_that_left_is_forgotten(tmp_path: Path, go: Path) -> No
         gc.collect()
         go.write_text("\n")
         await finish(ctx)
-        assert not [one for one in gc.get_objects() if isinstance(one, LogLine)]
+        assert not [one for one in gc.get_objects() if type(one) is LogLine]
 
 
 async def test_a_consumer_can_be_cancelled_and_go_on(tmp_path: Path, go: Path) -> None:

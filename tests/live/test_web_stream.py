@@ -208,7 +208,7 @@ async def test_what_nobody_watches_is_not_kept() -> None:
         await watcher.end()
     await asyncio.sleep(0.01)
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, Hub)]
+    assert not [one for one in gc.get_objects() if type(one) is Hub]
 
 
 async def metrics(app: ASGIApp) -> str:
