@@ -318,6 +318,22 @@ def test_nothing_is_missed_when_the_connection_is_lost(browser: Browser) -> None
             wire.close()
 
 
+def test_one_of_many_runs_is_chosen(browser: Browser) -> None:
+    with Visit(browser, QUIET) as visit:
+        visit.url = visit.url.replace("/ranks", "/many")
+        visit.page.goto(f"{visit.url}/")
+        visit.see(visit.lines, "here I am")
+        visit.page.get_by_role("button", name="later").click()
+        visit.see(visit.page.locator("#connection"), "not started")
+        expect(visit.lines).to_have_count(0, timeout=PATIENCE)
+        visit.see(visit.page.locator("#title"), "later")
+        visit.page.get_by_role("button", name="a <b>&?#%2e").click()
+        visit.see(visit.lines, "here I am")
+        visit.see(visit.page.locator("#title"), "workers")
+        visit.complaints = [one for one in visit.complaints if "409" not in one]
+        visit.asked = {url for url in visit.asked if "/many/" in url}
+
+
 def test_every_control_has_a_name_and_the_keyboard_reaches_the_tabs(browser: Browser, token: None) -> None:
     with Visit(browser, QUIET) as visit:
         expect(visit.row(0).locator("select")).to_be_visible(timeout=PATIENCE)

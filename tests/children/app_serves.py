@@ -1,7 +1,7 @@
 """A web service that has ranks and a dashboard: ``LOOP SHUTDOWN_TIMEOUT SCRIPT...``, under uvicorn.
 
 Says ``serving PORT`` when it answers. ``/wait`` answers when the ranks have ended, or not at all. SERVICE_TOKEN in the
-environment opens the actions.
+environment opens the actions. ``/many`` has two runs, one of which is never there.
 """
 
 import contextlib
@@ -51,7 +51,8 @@ class Server(uvicorn.Server):
 logs = tempfile.TemporaryDirectory()
 workers = aelastic.web.lifespan(start, "workers")
 DASHBOARD = Mount("/ranks", aelastic.web.dashboard(workers, token=os.environ.get("SERVICE_TOKEN")))
-app = Starlette(routes=[Route("/wait", wait), DASHBOARD], lifespan=workers)
+MANY = Mount("/many", aelastic.web.dashboard({"a <b>&?#%2e": workers, "later": lambda: None}))
+app = Starlette(routes=[Route("/wait", wait), DASHBOARD, MANY], lifespan=workers)
 listener = socket.create_server(("127.0.0.1", 0))
 with contextlib.suppress(KeyboardInterrupt):  # as uvicorn.run does
     Server(uvicorn.Config(app, loop=loop, log_level="warning")).run([listener])

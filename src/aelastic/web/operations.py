@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+import msgspec
 from starlette.requests import Request
 from starlette.types import ASGIApp
+
+from aelastic.web.values import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Handler: TypeAlias = Callable[[Request], Awaitable[ASGIApp]]
 
@@ -54,10 +57,6 @@ class Operation:
 
 def described(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
     """The OpenAPI description of ``operations``."""
-    import msgspec
-
-    from aelastic.web.values import Problem
-
     types = {one for operation in operations for one in (operation.answer, operation.body) if one is not None}
     in_order = sorted(types | {Problem}, key=lambda one: one.__name__)
     _, schemas = msgspec.json.schema_components(in_order, ref_template="#/components/schemas/{name}")
@@ -101,8 +100,6 @@ def _parameter(place: str, name: str, kind: str, about: str) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    from aelastic.web.values import Problem
-
     has_answer = operation.answer is not None or operation.media
     good: dict[str, Any] = {"description": "As asked for"}
     if has_answer:

@@ -5,7 +5,7 @@ import { clean, clock, count, duration, element, ending, size } from "./text.js"
 const $ = (id) => document.getElementById(id);
 const MOST_EVENTS = 500, LOOK_AGAIN = 5000, LOOK_SOON = 1500;
 const log = new Log($("log"));
-const state = { run: null, chosen: new Set(), source: null, rows: new Map(), token: "", actions: false, skew: 0, table: null,
+const state = { run: null, chosen: new Set(), source: null, looking: 0, over: null, rows: new Map(), token: "", actions: false, skew: 0, table: null,
   lost: 0, failures: -1 };
 
 const address = (...parts) => ["api", "runs", ...parts.map((part) => encodeURIComponent(part))].join("/");
@@ -29,7 +29,12 @@ async function lookForRuns() {
   } catch {
     connection("waiting", "not connected");
   }
-  setTimeout(lookForRuns, state.source ? LOOK_AGAIN : LOOK_SOON);
+  look(state.source ? LOOK_AGAIN : LOOK_SOON);
+}
+
+function look(pause) {
+  clearTimeout(state.looking);
+  state.looking = setTimeout(lookForRuns, pause);
 }
 
 function showRuns(runs) {
@@ -48,6 +53,7 @@ function showRuns(runs) {
 }
 
 function choose(name) {
+  if (name === null && state.run === null && $("nothing").hidden === false) return;
   state.run = name;
   state.chosen.clear();
   state.failures = -1;
@@ -58,6 +64,12 @@ function choose(name) {
   state.rows.clear();
   $("nothing").textContent = "There is no run yet.";
   $("nothing").hidden = name !== null;
+  $("title").textContent = document.title = name ?? "aelastic";
+  $("summary").textContent = "";
+  $("run-actions").hidden = true;
+  log.clear();
+  state.lost = 0;
+  counts();
   showChosen();
   connect();
 }
@@ -83,7 +95,9 @@ function connect() {
   source.onopen = () => connection("live", "live");
   source.onerror = () => {
     connection("waiting", "reconnecting");
-    if (source.readyState === EventSource.CLOSED && state.source === source) state.source = null;
+    if (source.readyState !== EventSource.CLOSED || state.source !== source) return;
+    state.source = null;
+    look(100);
   };
   on("hello", ({ resumed }) => { if (!resumed) { log.clear(); state.lost = 0; counts(); $("events").replaceChildren(); } });
   on("table", showTable);
