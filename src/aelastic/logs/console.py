@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aelastic.decide.lines import Interleaver, LineAssembler, Piece
-from aelastic.logs.destinations import takes_more
+from aelastic.logs.destinations import is_regular_file, takes_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ logger = logging.getLogger("aelastic")
 
 MEMORY = 4 * 1024 * 1024
 _OVERHEAD = 128  # what a block takes beside its bytes, roughly
-_READ = 256 * 1024
+_READ = 64 * 1024  # small enough for allocations that are not mapped anew each time, which halved the speed
 _PIECE = 64 * 1024  # written at once
 _LAST_PIECE = 4096  # the same while somebody waits to see the console move
 
@@ -74,7 +74,12 @@ class ConsoleStream:
 
     def show(self, block: bytes, at: float, start: int | None) -> None:
         """Show ``block``, read at ``at``; it can be read back from byte ``start`` of the log file, or not (None)."""
-        self._console.add(self, block, at, start)
+        if block:
+            self._console.add(self, block, at, start)
+
+    def show_file(self, at: float, start: int, stop: int) -> None:
+        """Show bytes ``start`` to ``stop`` of the log file, read at ``at``."""
+        self._console.add_file(self, at, start, stop)
 
     def end(self) -> None:
         """The stream is over: show an unfinished line."""
@@ -88,6 +93,7 @@ class Console:
         self.shown = 0  # bytes
         self.skipped = 0  # bytes that could not be shown
         self._destination = destination
+        self._last_piece = _PIECE if is_regular_file(destination) else _LAST_PIECE
         self._interleaver = Interleaver()
         self._changed = threading.Condition()
         self._ready: deque[ConsoleStream] = deque()  # streams with something to show, each once
@@ -119,10 +125,21 @@ class Console:
                 self.skipped += len(block)
             else:
                 _extend(stream.segments, start, start + len(block))
-            if stream.segments and not stream.queued:
-                stream.queued = True
-                self._ready.append(stream)
-                self._changed.notify()
+            self._queue(stream)
+
+    def add_file(self, stream: ConsoleStream, at: float, start: int, stop: int) -> None:
+        """Queue bytes ``start`` to ``stop`` of the log file of ``stream``."""
+        with self._changed:
+            stream.at = at
+            if start < stop:
+                _extend(stream.segments, start, stop)
+            self._queue(stream)
+
+    def _queue(self, stream: ConsoleStream) -> None:
+        if stream.segments and not stream.queued:
+            stream.queued = True
+            self._ready.append(stream)
+            self._changed.notify()
 
     async def close(self, patience: float) -> None:
         """Show what is queued, and end. A console that takes nothing for ``patience`` seconds is given up."""
@@ -193,7 +210,7 @@ class Console:
         rest = memoryview(self._interleaver.join(stream.assembler, piece, stream.prefix))
         while rest and not self._broken:
             try:
-                count = self._destination.write(rest[: _LAST_PIECE if self._closing else _PIECE])
+                count = self._destination.write(rest[: self._last_piece if self._closing else _PIECE])
             except Exception as error:  # noqa: BLE001 - a stream of somebody's own may raise anything
                 if not self._broken:  # else it was given up, and that was said
                     logger.warning("the console is closed (%s); the ranks go on", error)

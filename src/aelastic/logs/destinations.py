@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import select
+import stat
 from typing import Protocol, TextIO
 
 
@@ -25,6 +26,7 @@ class _Descriptor:
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._descriptor = os.dup(stream.fileno())
+        self.regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._unflushed: io.TextIOWrapper | None = stream  # what the application has printed comes first
 
     def write(self, data: memoryview) -> int:
@@ -91,6 +93,11 @@ def destination_of(stream: TextIO | None) -> Destination:
         return _Text(stream)  # in memory
     except (OSError, ValueError) as error:
         return _Nowhere(error)  # closed, and the number of its descriptor may soon be somebody else's
+
+
+def is_regular_file(destination: Destination) -> bool:
+    """Whether nobody has to read what is written to ``destination`` before more can be written."""
+    return isinstance(destination, _Descriptor) and destination.regular
 
 
 def lead_to_the_same(one: TextIO | None, other: TextIO | None) -> bool:

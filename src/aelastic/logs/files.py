@@ -34,13 +34,22 @@ _A_MOMENT = 2  # milliseconds
 
 @dataclass(slots=True)
 class Copied:
-    """What a thread has read and written. ``tail``: the last of it, as much as a history keeps."""
+    """What a thread has read and written, up to an ``error``; ``unwritten`` is what it could not write.
 
+    ``tail``: the last of it, as much as a history keeps. ``start``: where it begins in the file.
+    """
+
+    start: int
     count: int = 0
     tail: bytes = b""
     ended: bool = False
-    lost: int = 0
+    unwritten: bytes = b""
     error: OSError | None = None
+
+    @property
+    def stop(self) -> int:
+        """Where it ends in the file."""
+        return self.start + self.count - len(self.unwritten)
 
 
 class LogFile:
@@ -56,7 +65,7 @@ class LogFile:
         self._raw = file
         self._file = aiofiles.threadpool.wrap(file, executor=executor)
         self._executor = executor
-        self._regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        self.can_be_read_back = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         self._writing = asyncio.Lock()  # several streams may share a file
 
     async def write(self, block: bytes) -> int | None:
@@ -71,18 +80,20 @@ class LogFile:
                     return None
                 self.size += written
                 rest = rest[written:]
-            return start if self._regular else None
+            return start if self.can_be_read_back else None
 
     async def copy(self, pipe: Pipe, most: int) -> Copied:
         """Append what comes from ``pipe``, at most so many bytes, read by the thread that writes.
 
-        For streams that nobody looks into: at full speed, going through the loop with each block takes twice as long.
+        For streams that are not looked into on the way: at full speed, going through the loop with each block takes
+        twice as long.
         """
         async with self._writing:
-            copied = await aiofiles.os.wrap(_copy)(pipe, self._raw, most, executor=self._executor)
-        self.size += copied.count - copied.lost
+            copied = Copied(self.size)
+            await aiofiles.os.wrap(_copy)(pipe, self._raw, most, copied, executor=self._executor)
+            self.size = copied.stop
         if copied.error is not None:
-            self._lose(copied.lost, copied.error)
+            self._lose(len(copied.unwritten), copied.error)
         return copied
 
     async def close(self) -> None:
@@ -117,9 +128,9 @@ def _open(path: str, flags: int, mode: int) -> int:
     return descriptor
 
 
-def _copy(pipe: Pipe, file: FileIO, most: int) -> Copied:
+def _copy(pipe: Pipe, file: FileIO, most: int, copied: Copied) -> None:
     """Until there is nothing for a moment; no moment is waited for somebody who writes little."""
-    copied, buffer, recent = Copied(), memoryview(bytearray(_BLOCK)), list[bytes]()
+    buffer, recent = memoryview(bytearray(_BLOCK)), list[bytes]()
     with pipe.lent() as source:
         for _ in range(_BLOCKS):
             try:
@@ -135,8 +146,9 @@ def _copy(pipe: Pipe, file: FileIO, most: int) -> Copied:
             recent = [] if count >= _TAIL else recent
             recent.append(bytes(buffer[max(0, count - _TAIL) : count]))
             _append(file, buffer[:count], copied)
+            if copied.error is not None:
+                break
     copied.tail = b"".join(recent)[-_TAIL:]
-    return copied
 
 
 def _append(file: FileIO, rest: memoryview, copied: Copied) -> None:
@@ -144,8 +156,7 @@ def _append(file: FileIO, rest: memoryview, copied: Copied) -> None:
         try:
             rest = rest[file.write(rest) :]
         except OSError as error:
-            copied.lost += len(rest)
-            copied.error = error
+            copied.unwritten, copied.error = bytes(rest), error
             return
 
 

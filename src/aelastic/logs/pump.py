@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aelastic.logs.pipe import Pipe
 
 
-_LITTLE = 4096
+_LITTLE, _MUCH = 4096, 64 * 1024  # bytes
 _OFTEN, _REST = 0.1, 0.05  # seconds
 
 
@@ -43,11 +43,12 @@ class Pump:
         self._console = console
         self._filter = line_filter
         self._clock = clock
+        self._is_fast = False
 
     async def run(self) -> None:
         """Until the stream ends, or was told to."""
         try:
-            while await (self._read() if self._is_watched else self._copy()):
+            while await (self._copy() if self._is_copied else self._read()):
                 pass
         finally:
             self.pipe.close()
@@ -58,14 +59,18 @@ class Pump:
             await self._filter.finish()
 
     @property
-    def _is_watched(self) -> bool:
-        return self._console is not None or self._filter is not None or self._feed.is_wanted
+    def _is_copied(self) -> bool:
+        """Whether nobody looks on, or only a console at a stream so fast that it had better read the file."""
+        if self._filter is not None or self._feed.is_wanted:
+            return False
+        return self._console is None or (self._is_fast and self._file.can_be_read_back)
 
     async def _read(self) -> bool:
         """Move a block through the loop, for others to see; whether there was one."""
         block = await self.pipe.read()
         if block:
             await self._pass_on(block, self._clock())
+        self._is_fast = len(block) >= _MUCH
         return bool(block)
 
     async def _copy(self) -> bool:
@@ -74,14 +79,19 @@ class Pump:
         Who writes little and often is left alone for a while, so that a line does not cost two switches of threads.
         """
         most = await self.pipe.readable()
-        if not most or self._is_watched:
+        if not most or not self._is_copied:
             return most > 0
         with self._feed.held():
             copied = await self._file.copy(self.pipe, most)
             self.pipe.took(copied.count)
             before, now = self._history.at, self._clock()
-            self._history.add(copied.tail, now)
-        if 0 < copied.count < _LITTLE and now - before < _OFTEN:
+            if copied.count:
+                self._history.add(copied.tail, now)
+        if self._console is not None:
+            self._is_fast = copied.count >= _MUCH
+            self._console.show_file(now, copied.start, copied.stop)
+            self._console.show(copied.unwritten, now, None)
+        elif 0 < copied.count < _LITTLE and now - before < _OFTEN:
             await self.pipe.rest(_REST)
         return not copied.ended
 

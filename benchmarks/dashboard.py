@@ -1,6 +1,6 @@
 """What does the dashboard cost the service that it is mounted in?
 
-    python -m benchmarks.bench_dashboard [--ranks 64] [--rates 16 1000] [--watchers 5] [--seconds 15]
+    python -m benchmarks.dashboard [--ranks 64] [--rates 16 1000] [--watchers 5] [--seconds 15]
 
 A service under uvicorn has ranks that write ``rate`` lines a second each. Shown is the processor time of the service's
 own process, in percent of one core: with nobody watching, which is what capturing the lines costs, and with watchers
