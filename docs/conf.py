@@ -13,7 +13,6 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_click",
 ]
-exclude_patterns = ["screenshots/*"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 suppress_warnings = [

@@ -1,6 +1,6 @@
 """Pictures of the dashboard, in light and dark, with the ranks of ``examples/dashboard.py``.
 
-    python docs/screenshots/make.py [--browser /usr/bin/chromium]
+    python docs/screenshots/dashboard.py [--browser /usr/bin/chromium]
 
 Needs playwright (pip) and a Chromium.
 """
