@@ -2,7 +2,8 @@
 
     python docs/screenshots/terminal.py
 
-Needs ``pip install 'aelastic[cli]' pyte``. The command runs on a real pseudo-terminal; pyte keeps its screen, rich draws it.
+Needs ``pip install 'aelastic[cli]' pyte``. The command runs on a real pseudo-terminal; pyte keeps its screen, rich
+draws it.
 """
 
 from __future__ import annotations
