@@ -142,16 +142,6 @@ def budgets(python: tuple[int, int]) -> tuple[Budget, ...]:
         Budget("the same, uvloop", "-", "footprint", "1000 ranks, redirect", "threads", _OURS_UVLOOP, None, 0.01),
         Budget("import aelastic", "bare interpreter", "import", "import", "over_bare", "import aelastic", None, 0.060),
         Budget(
-            "import of what start_processes needs",
-            "bare interpreter",
-            "import",
-            "import",
-            "over_bare",
-            "aelastic.start_processes",
-            None,
-            0.060,
-        ),
-        Budget(
             "worker bootstrap", "bare interpreter", "import", "import", "over_bare", "worker bootstrap", None, 0.015
         ),
         Budget(
