@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import aiofiles.os
 import aiofiles.threadpool
 
+from aelastic.logs.batches import Batches, write_all
 from aelastic.logs.history import KEPT
 
 if TYPE_CHECKING:
@@ -58,28 +59,26 @@ class LogFile:
     A disk that refuses is reported once; writing is tried again with each block, since room may be made.
     """
 
-    def __init__(self, path: str, file: FileIO, executor: Executor) -> None:
+    def __init__(self, path: str, file: FileIO, writer: Writer) -> None:
         self.path = path
         self.size = 0  # bytes in the file
         self.lost = 0  # bytes that are not
         self._raw = file
-        self._file = aiofiles.threadpool.wrap(file, executor=executor)
-        self._executor = executor
+        self._executor = writer.executor
+        self._file = aiofiles.threadpool.wrap(file, executor=writer.executor)
+        self._batches = writer.batches(file)
         self.can_be_read_back = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         self._writing = asyncio.Lock()  # several streams may share a file
 
     async def write(self, block: bytes) -> int | None:
         """Append ``block``; the offset to read it back from, or None when it cannot be read back."""
         async with self._writing:
-            start, rest = self.size, memoryview(block)
-            while rest:
-                try:
-                    written = await self._file.write(rest)
-                except OSError as error:
-                    self._lose(len(rest), error)
-                    return None
-                self.size += written
-                rest = rest[written:]
+            start = self.size
+            entry = await self._batches.write(self._raw, memoryview(block))
+            self.size += entry.written
+            if entry.error is not None:
+                self._lose(len(block) - entry.written, entry.error)
+                return None
             return start if self.can_be_read_back else None
 
     async def copy(self, pipe: Pipe, most: int) -> Copied:
@@ -109,13 +108,32 @@ class LogFile:
         self.lost += count
 
 
-async def create_log_file(path: str, executor: Executor, *, private: bool = True) -> LogFile:
+class Writer:
+    """What log files are written by: the threads of ``executor``. Files of one device are written together."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self._by_device: dict[int, Batches] = {}
+
+    def batches(self, file: FileIO) -> Batches:
+        """Whom ``file`` is written with; nobody, if it is not a plain one, which may make its writer wait."""
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return self._new()
+        return self._by_device.setdefault(status.st_dev, self._new())
+
+    def _new(self) -> Batches:
+        return Batches(partial(aiofiles.os.wrap(write_all), executor=self.executor))
+
+
+async def create_log_file(path: str, writer: Writer, *, private: bool = True) -> LogFile:
     """Create or empty the file at ``path``. Raises ``OSError``.
 
     ``private``: a new one is open to its owner alone, else to whom the umask lets.
     """
     opener = partial(_open, mode=0o600 if private else 0o666)
-    return LogFile(path, await aiofiles.os.wrap(FileIO)(path, "wb", opener=opener, executor=executor), executor)
+    file = await aiofiles.os.wrap(FileIO)(path, "wb", opener=opener, executor=writer.executor)
+    return LogFile(path, file, writer)
 
 
 def _open(path: str, flags: int, mode: int) -> int:

@@ -59,40 +59,46 @@ class Pump:
             await self._filter.finish()
 
     @property
+    def _is_watched(self) -> bool:
+        return self._console is not None or self._filter is not None or self._feed.is_wanted
+
+    @property
     def _is_copied(self) -> bool:
-        """Whether nobody looks on, or only a console at a stream so fast that it had better read the file."""
-        if self._filter is not None or self._feed.is_wanted:
+        """Whether it is so fast that the loop had better not see it: nobody looks on, or a console that can read it."""
+        if not self._is_fast or self._filter is not None or self._feed.is_wanted:
             return False
-        return self._console is None or (self._is_fast and self._file.can_be_read_back)
+        return self._console is None or self._file.can_be_read_back
 
     async def _read(self) -> bool:
-        """Move a block through the loop, for others to see; whether there was one."""
+        """Move a block through the loop, for others to see; whether there was one.
+
+        Who writes little and often, and is not watched, is left alone for a while: a line costs a switch of threads.
+        """
         block = await self.pipe.read()
-        if block:
-            await self._pass_on(block, self._clock())
+        if not block:
+            return False
+        before, now = self._history.at, self._clock()
+        await self._pass_on(block, now)
         self._is_fast = len(block) >= _MUCH
-        return bool(block)
+        if len(block) < _LITTLE and now - before < _OFTEN and not self._is_watched:
+            await self.pipe.rest(_REST)
+        return True
 
     async def _copy(self) -> bool:
-        """Move what there is to the file alone, off the loop; False at the end of the stream.
-
-        Who writes little and often is left alone for a while, so that a line does not cost two switches of threads.
-        """
+        """Move what there is to the file alone, off the loop; False at the end of the stream."""
         most = await self.pipe.readable()
         if not most or not self._is_copied:
             return most > 0
         with self._feed.held():
             copied = await self._file.copy(self.pipe, most)
             self.pipe.took(copied.count)
-            before, now = self._history.at, self._clock()
+            now = self._clock()
             if copied.count:
                 self._history.add(copied.tail, now)
+        self._is_fast = copied.count >= _MUCH
         if self._console is not None:
-            self._is_fast = copied.count >= _MUCH
             self._console.show_file(now, copied.start, copied.stop)
             self._console.show(copied.unwritten, now, None)
-        elif 0 < copied.count < _LITTLE and now - before < _OFTEN:
-            await self.pipe.rest(_REST)
         return not copied.ended
 
     async def _pass_on(self, block: bytes, at: float) -> None:

@@ -13,7 +13,7 @@ from aelastic.decide.lines import LineAssembler
 from aelastic.logs.consoles import Consoles, ours
 from aelastic.logs.destinations import is_terminal
 from aelastic.logs.feed import Feed
-from aelastic.logs.files import LogFile, create_log_file
+from aelastic.logs.files import LogFile, Writer, create_log_file
 from aelastic.logs.filters import LineFilter
 from aelastic.logs.history import History
 from aelastic.logs.pipe import Pipe
@@ -61,6 +61,7 @@ class Streams:
         self._options = options
         self._streams: dict[tuple[int, Std], _Stream] = {}
         self._files: dict[str, LogFile] = {}
+        self._writer = Writer(options.executor)
         self._consoles = options.consoles or Consoles()
         self._filters: dict[Std, LineFilter] = {}
         self._strip_escapes: bool | None = None
@@ -176,7 +177,7 @@ class Streams:
     async def _open_file(self, path: str) -> LogFile:
         file = os.path.realpath(path)  # several streams may share one, by whatever name
         if file not in self._files:
-            self._files[file] = await create_log_file(path, self._options.executor, private=self._private)
+            self._files[file] = await create_log_file(path, self._writer, private=self._private)
         return self._files[file]
 
     def _console_stream(self, plan: StreamPlan, prefix: str) -> ConsoleStream:
