@@ -59,10 +59,6 @@ class Pump:
             await self._filter.finish()
 
     @property
-    def _is_watched(self) -> bool:
-        return self._console is not None or self._filter is not None or self._feed.is_wanted
-
-    @property
     def _is_copied(self) -> bool:
         """Whether it is so fast that the loop had better not see it: nobody looks on, or a console that can read it."""
         if not self._is_fast or self._filter is not None or self._feed.is_wanted:
@@ -72,7 +68,8 @@ class Pump:
     async def _read(self) -> bool:
         """Move a block through the loop, for others to see; whether there was one.
 
-        Who writes little and often, and is not watched, is left alone for a while: a line costs a switch of threads.
+        Who writes little and often is left alone for a while, unless a live consumer waits: a line costs several
+        switches of threads.
         """
         block = await self.pipe.read()
         if not block:
@@ -80,7 +77,7 @@ class Pump:
         before, now = self._history.at, self._clock()
         await self._pass_on(block, now)
         self._is_fast = len(block) >= _MUCH
-        if len(block) < _LITTLE and now - before < _OFTEN and not self._is_watched:
+        if len(block) < _LITTLE and now - before < _OFTEN and not self._feed.is_wanted:
             await self.pipe.rest(_REST)
         return True
 
