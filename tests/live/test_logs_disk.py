@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aelastic import DefaultLogsSpecs, LogsDest, Std
 from aelastic.conduct import run
-from tests.helpers.logs import PathsOf, console_in, finish
+from tests.helpers.logs import PathsOf, PipeConsole, console_in, finish
 from tests.helpers.ranks import python
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 pytestmark = pytest.mark.asyncio
+
+ROOM = 1_000_000
+
+
+@pytest.fixture
+def few_bytes() -> Iterator[None]:
+    """No file of this process, nor of its ranks, gets larger than ROOM. Python ignores the signal that says so."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_a_file_that_takes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -31,6 +47,20 @@ async def test_a_file_that_takes_nothing(tmp_path: Path, caplog: pytest.LogCaptu
     assert caplog.messages == [
         "cannot write to /dev/full: No space left on device; the rank goes on, lost bytes are counted"
     ]
+
+
+async def test_a_disk_that_gets_full_while_a_fast_rank_is_teed(tmp_path: Path, few_bytes: None) -> None:
+    """The file is copied and read back then; what it refuses is shown all the same, in its place."""
+    script = "import os\nfor n in range(30): os.write(1, b''.join(b'%099d\\n' % (n * 1000 + i) for i in range(1000)))"
+    specs = DefaultLogsSpecs(str(tmp_path), tee=Std.OUT)
+    with PipeConsole() as console:
+        console.read()
+        async with python(script, logs_specs=specs) as ctx:
+            result = await finish(ctx)
+    assert not result.is_failed()
+    assert Path(result.stdouts[0]).stat().st_size == ROOM
+    assert result.lost_log_bytes == {result.stdouts[0]: 3_000_000 - ROOM}
+    assert console.got.decode() == "".join(f"[w0]:{n:099d}\n" for n in range(30_000))
 
 
 async def test_a_filter_file_that_takes_nothing_concerns_only_itself(tmp_path: Path) -> None:
