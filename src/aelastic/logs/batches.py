@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from io import FileIO
 
-_LITTLE = 4096  # bytes
+LITTLE = 4096  # bytes
 _PACE = 0.005  # seconds between two goes, for blocks that are little
 
 
@@ -52,12 +52,12 @@ class Batches:
         """Append ``block`` to ``file``, as far as that is possible."""
         entry = Entry(file, block)
         self._waiting.append(entry)
-        if len(block) >= _LITTLE:
+        if len(block) >= LITTLE:
             self._open()
         if len(self._waiting) > 1:
             await entry.done
         else:
-            await self._go(at_once=len(block) >= _LITTLE)
+            await self._go(at_once=len(block) >= LITTLE)
         return entry
 
     async def _go(self, *, at_once: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aelastic.logs.batches import LITTLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from aelastic.logs.pipe import Pipe
 
 
-_LITTLE, _MUCH = 4096, 64 * 1024  # bytes
+_MUCH = 64 * 1024  # bytes
 _OFTEN, _REST = 0.1, 0.05  # seconds
 
 
@@ -77,7 +79,7 @@ class Pump:
         before, now = self._history.at, self._clock()
         await self._pass_on(block, now)
         self._is_fast = len(block) >= _MUCH
-        if len(block) < _LITTLE and now - before < _OFTEN and not self._feed.is_wanted:
+        if len(block) < LITTLE and now - before < _OFTEN and not self._feed.is_wanted:
             await self.pipe.rest(_REST)
         return True
 
