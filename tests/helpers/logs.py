@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -126,20 +127,24 @@ class PathsOf(LogsSpecs):
 
 
 class Heartbeat:
-    """Watches over the loop: ``longest`` is its longest stall so far, in seconds.
+    """Watches over the loop.
 
-    Time in which this thread could have run, and the machine let others run, does not count.
+    ``longest`` is its longest stall so far, in seconds, without the time in which this thread could have run, and the
+    machine let others run. It is there to be told: a busy disk, or another thread that keeps the GIL, makes it long,
+    too. ``busiest`` is the most processor time that the loop's thread used between two beats, in seconds.
     """
 
     def __init__(self, interval: float = 0.01) -> None:
         self.longest = 0.0
+        self.busiest = 0.0
         self._queued = 0.0
+        self._used = 0.0
         self._beats: asyncio.Queue[None] = asyncio.Queue()
         self._interval = interval
         self._loop = asyncio.get_running_loop()
 
     def __enter__(self) -> Self:
-        self._queued = _seconds_in_run_queue()
+        self._queued, self._used = _seconds_in_run_queue(), time.thread_time()
         self._due = self._loop.time() + self._interval
         self._timer = self._loop.call_at(self._due, self._beat)
         return self
@@ -153,10 +158,11 @@ class Heartbeat:
             await self._beats.get()
 
     def _beat(self) -> None:
-        now, queued = self._loop.time(), _seconds_in_run_queue()
+        now, queued, used = self._loop.time(), _seconds_in_run_queue(), time.thread_time()
         self._beats.put_nowait(None)
         self.longest = max(self.longest, now - self._due - (queued - self._queued))
-        self._queued = queued
+        self.busiest = max(self.busiest, used - self._used)
+        self._queued, self._used = queued, used
         self._due = now + self._interval
         self._timer = self._loop.call_at(self._due, self._beat)
 

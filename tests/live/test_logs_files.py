@@ -107,7 +107,7 @@ async def test_the_loop_turns_while_ranks_flood_their_files(tmp_path: Path) -> N
     with Heartbeat() as heart:
         async with shell(*[script] * 4, logs_specs=redirected(tmp_path)) as ctx:
             result = await finish(ctx)
-    assert heart.longest < 2
+    assert heart.busiest < 0.25
     assert {Path(path).stat().st_size for path in result.stdouts.values()} == {20_000_000}
 
 

@@ -219,7 +219,6 @@ async def test_a_slow_destination_gets_everything_and_the_loop_turns(tmp_path: P
         async with TailLog("w", {0: str(tmp_path / "0")}, sys.stdout, {0: ""}, INTERVAL):
             await heart.beat(20)
             console.read()
-        assert heart.longest < 2
     assert console.got.decode() == text
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aelastic.decide.supervision import Strategy
 
 SEEDS = range(200)
-LONGEST_STALL = 0.5  # seconds; machines that run tests are busy
+BUSIEST = 0.25  # seconds of processor time in one turn of the loop
 
 # Without a clock
 
@@ -100,7 +100,7 @@ async def test_a_missing_program_with_endless_retries(tmp_path: Path) -> None:
             assert len(os.listdir("/proc/self/fd")) <= descriptors + 5
             (run_directory,) = tmp_path.iterdir()
             assert len(list(run_directory.iterdir())) <= 6
-        assert heart.longest < LONGEST_STALL
+        assert heart.busiest < BUSIEST
     result = supervisor.result
     assert result is not None
     assert len(result.attempts) == 100
@@ -118,7 +118,7 @@ async def test_a_program_that_fails_at_once_again_and_again(strategy: Strategy, 
     with Heartbeat() as heart:
         async with supervisor:
             result = await supervisor.wait()
-    assert heart.longest < LONGEST_STALL
+    assert heart.busiest < BUSIEST
     assert result.restarts == 20
     assert [one.number for one in result.attempts] == list(range(21))
     assert result.gave_up == "rank 0 exited with code 3, and the 20 restarts allowed were used up"

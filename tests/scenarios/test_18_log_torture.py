@@ -187,7 +187,7 @@ async def test_a_slow_console_holds_nobody_up_and_gets_every_line(tmp_path: Path
             assert resident_bytes() - before < 25 * MIB
             console.read()
             result = await finish(ctx)
-        assert heart.longest < 0.5
+        assert heart.busiest < 0.25
     assert Path(result.stdouts[0]).stat().st_size == FLOOD_BYTES
     assert console.got == flood().encode()
 
