@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 
-LITTLE, MUCH = memoryview(b"line\n"), memoryview(b"x" * 10_000)
+LITTLE, MUCH = memoryview(b"line\n"), memoryview(b"x" * 20_000)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ import aelastic
 from aelastic import LogLine, Std
 from tests.helpers.logs import finish
 from tests.helpers.ranks import line_of, python, redirected, shell
+from tests.helpers.supervisors import supervised
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +32,12 @@ def go(tmp_path: Path) -> Path:
     return tmp_path / "go"
 
 
+async def collected(lines: aelastic.Subscription[LogLine]) -> list[LogLine]:
+    return [line async for line in lines]
+
+
 async def texts(lines: aelastic.Subscription[LogLine]) -> list[str]:
-    return [line.text async for line in lines]
+    return [line.text for line in await collected(lines)]
 
 
 async def test_lines_come_while_the_rank_runs(tmp_path: Path, go: Path) -> None:
@@ -41,6 +48,26 @@ async def test_lines_come_while_the_rank_runs(tmp_path: Path, go: Path) -> None:
         go.write_text("answer\n")
         assert (first.rank, first.stream, first.text, first.partial) == (0, Std.OUT, "question", False)
         assert await texts(lines) == ["answer"]
+
+
+@pytest.mark.parametrize("source", ["context", "supervisor"])
+async def test_consumers_that_can_wait_get_little_lines_together(tmp_path: Path, source: str) -> None:
+    script = "import os, time\nfor n in range(200): os.write(1, b'%d\\n' % n); time.sleep(0.005)"
+    command = shlex.join([sys.executable, "-c", script])
+    start = shell if source == "context" else supervised
+    async with start(command, logs_specs=redirected(tmp_path)) as ctx:
+        views = [ctx.logs(max_delay=0.1), ctx.logs(max_delay=1)]
+        seen = await asyncio.gather(*map(collected, views))
+    for lines in seen:
+        assert [line.text for line in lines] == [str(n) for n in range(200)]
+        assert len({line.time for line in lines}) <= 5 + 10 * (lines[-1].time - lines[0].time)
+
+
+async def test_a_delay_is_a_number_of_seconds(tmp_path: Path) -> None:
+    async with shell("echo", logs_specs=redirected(tmp_path)) as ctx:
+        for bad in (-1.0, float("nan")):
+            with pytest.raises(ValueError, match="max_delay"):
+                ctx.logs(max_delay=bad)
 
 
 async def test_any_number_of_consumers_by_rank_and_stream(tmp_path: Path) -> None:

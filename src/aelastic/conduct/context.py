@@ -229,12 +229,14 @@ class PContext(ABC):
         return self._started_run().board.story.subscribe()
 
     def logs(
-        self, rank: int | None = None, stream: Std = Std.ALL, capacity: int = _LINES_WAITING
+        self, rank: int | None = None, stream: Std = Std.ALL, capacity: int = _LINES_WAITING, max_delay: float = 0.0
     ) -> Subscription[LogLine]:
         """An async iterator over the captured lines, of one rank or of all, until the run is finished.
 
         It begins with what is still remembered (the last 16 KiB of each stream). A consumer that is more than
-        ``capacity`` lines behind loses the oldest ones; the iterator's ``dropped`` counts them.
+        ``capacity`` lines behind loses the oldest ones; the iterator's ``dropped`` counts them. A consumer
+        that can have a line ``max_delay`` seconds late costs the loop less: from 0.1 s on, ranks that write little and
+        often are read ten times a second, as they are when nobody looks on.
 
         Raises ``NotRunningError`` when no stream is captured, since there would never be a line.
         """
@@ -243,7 +245,7 @@ class PContext(ABC):
             raise NotRunningError(
                 "no stream is captured: give start_processes(logs_specs=DefaultLogsSpecs(redirects=Std.ALL)) or tee="
             )
-        return streams.feed.subscribe(rank, stream, capacity)
+        return streams.feed.subscribe(rank, stream, capacity, max_delay)
 
     @property
     def containment(self) -> Mode | None:

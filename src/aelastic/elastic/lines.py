@@ -25,6 +25,7 @@ class _Listener:
     rank: int | None
     streams: Std
     capacity: int
+    max_delay: float
     relays: list[Relay[LogLine]] = field(default_factory=list)
 
     @property
@@ -40,10 +41,12 @@ class Lines:
         self._listeners: list[_Listener] = []
         self._closed = False
 
-    def subscribe(self, rank: int | None, streams: Std, capacity: int, feeds: Iterable[Feed]) -> Subscription[LogLine]:
+    def subscribe(
+        self, rank: int | None, streams: Std, capacity: int, max_delay: float, feeds: Iterable[Feed]
+    ) -> Subscription[LogLine]:
         """A subscription that begins with what the ``feeds`` of the present runs remember."""
-        subscription: Subscription[LogLine] = Subscription(capacity)
-        listener = _Listener(weakref.ref(subscription), rank, streams, capacity)
+        subscription: Subscription[LogLine] = Subscription(capacity, max_delay=max_delay)
+        listener = _Listener(weakref.ref(subscription), rank, streams, capacity, max_delay)
         self._listeners.append(listener)
         for feed in feeds:
             _connect(listener, feed)
@@ -67,7 +70,7 @@ class Lines:
 
 
 def _connect(listener: _Listener, feed: Feed) -> None:
-    relay: Relay[LogLine] = Relay(listener.capacity, partial(_forward, listener.subscription))
+    relay: Relay[LogLine] = Relay(listener.capacity, partial(_forward, listener.subscription), listener.max_delay)
     feed.attach(relay, listener.rank, listener.streams)
     listener.relays = [one for one in (*listener.relays, relay) if not one.closed]
 

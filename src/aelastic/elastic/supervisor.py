@@ -328,13 +328,13 @@ class Supervisor:
         return self._story.subscribe()
 
     def logs(
-        self, rank: int | None = None, stream: Std = Std.ALL, capacity: int = _LINES_WAITING
+        self, rank: int | None = None, stream: Std = Std.ALL, capacity: int = _LINES_WAITING, max_delay: float = 0.0
     ) -> Subscription[LogLine]:
         """An async iterator over the captured lines of all attempts, of one rank or of all, until the end.
 
         It begins with what is still remembered of the present ones. See ``PContext.logs``.
         """
-        return self._lines.subscribe(rank, stream, capacity, [run.streams.feed for run in self._runs()])
+        return self._lines.subscribe(rank, stream, capacity, max_delay, [run.streams.feed for run in self._runs()])
 
     async def __aenter__(self) -> Self:
         return await self.start()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from io import FileIO
 
-LITTLE = 4096  # bytes
+LITTLE = 16 * 1024  # bytes
 _PACE = 0.005  # seconds between two goes, for blocks that are little
 
 

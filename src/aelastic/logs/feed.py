@@ -32,9 +32,9 @@ class Feed:
         self._streams.append(made)
         return made
 
-    def subscribe(self, rank: int | None, streams: Std, capacity: int) -> Subscription[LogLine]:
+    def subscribe(self, rank: int | None, streams: Std, capacity: int, max_delay: float = 0) -> Subscription[LogLine]:
         """A subscription to ``streams`` of ``rank`` (None: of all), beginning with what is still remembered."""
-        subscription: Subscription[LogLine] = Subscription(capacity)
+        subscription: Subscription[LogLine] = Subscription(capacity, max_delay=max_delay)
         self.attach(subscription, rank, streams)
         return subscription
 
@@ -79,6 +79,10 @@ class FeedStream:
     def is_wanted(self) -> bool:
         """Whether anybody looks on."""
         return bool(self._feed.wanted_by(self.rank, self.stream))
+
+    def can_wait(self, seconds: float) -> bool:
+        """Whether all who look on let lines come so late."""
+        return all(one.max_delay >= seconds for one in self._feed.wanted_by(self.rank, self.stream))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 import sys
 import termios
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 _DEFAULT_CAPACITY = 64 * 1024
 _LARGEST_CAPACITY = 256 * 1024
 _BUDGET = 16 * 1024 * 1024  # a quarter of what Linux lets a user have; beyond it the user's new pipes are tiny
-
+_NEIGHBOURS = 256  # descriptors
+_PHASES = 10
 
 _pipes: weakref.WeakSet[Pipe] = weakref.WeakSet()
 
@@ -95,11 +97,17 @@ class Pipe:
             self._allowance = self._allowance - count if count else 0
 
     async def rest(self, seconds: float) -> None:
-        """Let something gather in the pipe, unless somebody is in a hurry."""
+        """Let something gather in the pipe for at most ``seconds``, unless somebody is in a hurry.
+
+        Neighbours that rest so long end it together: what they have is then read and written in one go. Others end it
+        at other times, so that the loop gets round in between.
+        """
         if self._hurried:
             return
         self._rested = self._loop.create_future()
-        alarm = self._loop.call_later(seconds, self._end_rest)
+        phase = self._read_end // _NEIGHBOURS % _PHASES / _PHASES
+        now = self._loop.time() / seconds - phase
+        alarm = self._loop.call_at((math.floor(now) + 1 + phase) * seconds, self._end_rest)
         try:
             await self._rested
         finally:

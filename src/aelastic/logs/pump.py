@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _MUCH = 64 * 1024  # bytes
-_OFTEN, _REST = 0.1, 0.05  # seconds
+_OFTEN, _REST = 0.2, 0.1  # seconds
 
 
 class Pump:
@@ -71,7 +71,7 @@ class Pump:
         """Move a block through the loop, for others to see; whether there was one.
 
         Who writes little and often is left alone for a while, unless a live consumer waits: a line costs several
-        switches of threads.
+        turns of the loop.
         """
         block = await self.pipe.read()
         if not block:
@@ -79,7 +79,7 @@ class Pump:
         before, now = self._history.at, self._clock()
         await self._pass_on(block, now)
         self._is_fast = len(block) >= _MUCH
-        if len(block) < LITTLE and now - before < _OFTEN and not self._feed.is_wanted:
+        if len(block) < LITTLE and now - before < _OFTEN and self._feed.can_wait(_REST):
             await self.pipe.rest(_REST)
         return True
 

@@ -28,13 +28,16 @@ class Subscription(Generic[_T]):
     """An async iterator over what is published from now on. For one consuming task.
 
     At most ``capacity`` items wait to be consumed; then the oldest are dropped, and ``dropped`` says how many so far.
-    Iteration ends when the source ends, or after ``close()``.
+    Iteration ends when the source ends, or after ``close()``. Items may come ``max_delay`` seconds late.
     """
 
-    def __init__(self, capacity: int, waiting: Waiting[_T] | None = None) -> None:
+    def __init__(self, capacity: int, waiting: Waiting[_T] | None = None, max_delay: float = 0.0) -> None:
         if capacity < 1:
             raise ValueError(f"capacity: expected at least 1, got {capacity}")
+        if not max_delay >= 0:
+            raise ValueError(f"max_delay: expected 0 seconds or more, got {max_delay}")
         self.capacity = capacity
+        self.max_delay = max_delay
         self.dropped = 0
         self.closed = False
         self._waiting: Waiting[_T] = deque() if waiting is None else waiting
@@ -84,8 +87,8 @@ class Relay(Subscription[_T]):
     It says whether it wants more.
     """
 
-    def __init__(self, capacity: int, forward: Callable[[tuple[_T, ...], int], bool]) -> None:
-        super().__init__(capacity)
+    def __init__(self, capacity: int, forward: Callable[[tuple[_T, ...], int], bool], max_delay: float = 0.0) -> None:
+        super().__init__(capacity, max_delay=max_delay)
         self._forward = forward
 
     def publish(self, *items: _T, missed: int = 0) -> None:

@@ -103,7 +103,9 @@ class Hub:
             await self._begun()
             reading = [tasks.create_task(self._read_events(self.watched.events()))]
             with suppress(NotRunningError):  # nothing is captured
-                reading.append(tasks.create_task(self._read_lines(self.watched.logs(capacity=_LINES_WAITING))))
+                reading.append(
+                    tasks.create_task(self._read_lines(self.watched.logs(capacity=_LINES_WAITING, max_delay=PACE)))
+                )
             await asyncio.wait(reading)
             ticking.cancel()
         self._tabulate()
