@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aelastic
-from aelastic.conduct import containment
+from aelastic.conduct import control_groups
 from aelastic.process import marker
 from aelastic.process.cgroup import own_directory
 from tests.helpers.apps import has_ended
@@ -119,7 +119,7 @@ async def test_no_control_group_is_left(tmp_path: Path) -> None:
 async def test_without_control_groups_the_marker_is_the_strongest(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(containment, "own_directory", lambda: None)
+    monkeypatch.setattr(control_groups, "own_directory", lambda: None)
     with caplog.at_level(logging.DEBUG, logger="aelastic"):
         async with shell("exit 0") as ctx:
             pass
@@ -128,13 +128,13 @@ async def test_without_control_groups_the_marker_is_the_strongest(
 
 
 async def test_a_containment_that_cannot_be_had_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containment, "own_directory", lambda: None)
+    monkeypatch.setattr(control_groups, "own_directory", lambda: None)
     with pytest.raises(aelastic.InvalidArgumentError, match="containment='cgroup': there is no cgroup v2 directory"):
         await shell("exit 0", containment="cgroup")
 
 
 async def test_a_group_that_cannot_be_made_leaves_the_marker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(containment, "own_directory", lambda: str(tmp_path))  # no cgroup file system
+    monkeypatch.setattr(control_groups, "own_directory", lambda: str(tmp_path))  # no cgroup file system
     async with shell("exit 0") as ctx:
         pass
     assert ctx.containment == "marker"

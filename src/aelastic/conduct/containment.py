@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from aelastic.conduct.control_groups import ControlGroups
 from aelastic.errors.base import InvalidArgumentError
 from aelastic.process.blocking import wait_for_ends
-from aelastic.process.cgroup import ControlGroup, own_directory
 from aelastic.process.guardian import Guardian
 from aelastic.process.limits import explain
-from aelastic.process.marker import Hunted, Quarry, hunt, last_pid, mark, marks_can_be_read
+from aelastic.process.marker import Hunted, Quarry, hunt, mark, marks_can_be_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
 logger = logging.getLogger("aelastic")
 
@@ -45,17 +44,13 @@ class Containment:
         self._clock = clock
         self._guardian: Guardian | None = None
         self._entries: set[str] = set()
-        self._around: ControlGroup | None = None
-        self._groups: dict[int, ControlGroup] = {}
-        self._adopted: dict[int, Future[bool]] = {}
-        self._ends: list[asyncio.Future[Hunted]] = []
+        self._control_groups = ControlGroups(self._run, lambda *job: self._executor.submit(*job), clock)
         self._launched = False
-        self._someone_may_hide = False
 
     def open(self, ranks: Iterable[int]) -> None:
         """Make what the mode needs. Blocks. Raises ``InvalidArgumentError`` when ``mode`` cannot be had here."""
         if self.mode in (None, "cgroup"):
-            problem = self._make_groups(ranks)
+            problem = self._control_groups.make(ranks)
             if problem and self.mode == "cgroup":
                 raise InvalidArgumentError(
                     f"containment='cgroup': {problem}; leave it out for the strongest that works"
@@ -65,7 +60,7 @@ class Containment:
         if self.mode == "marker" and not marks_can_be_read():
             raise InvalidArgumentError("containment='marker': this system has no /proc; use containment='group'")
         if self.mode is None:
-            self.mode = "cgroup" if self._around else "marker" if marks_can_be_read() else "group"
+            self.mode = "cgroup" if self._control_groups.around else "marker" if marks_can_be_read() else "group"
         logger.debug("containment: %s", self.mode)
 
     def begin(self) -> None:
@@ -76,8 +71,8 @@ class Containment:
             raise OSError(error.errno, f"the guardian of the ranks could not be started: {explain(error)}") from error
         if self.mode != "group":
             self._register(f"m{self._run}")
-        if self._around is not None:
-            self._register(f"c{self._around.directory}")
+        if self._control_groups.around is not None:
+            self._register(f"c{self._control_groups.around.directory}")
 
     def mark(self, rank: int, outer: str) -> str:
         """What the environment of ``rank`` says of whom it belongs to."""
@@ -91,10 +86,9 @@ class Containment:
     def adopt(self, rank: int, pid: int) -> None:
         """``rank`` is there."""
         self._launched = True
-        self._register(f"g{pid}")
+        self._register(f"g{pid}", soon=self.mode != "group")  # the mark leads to it as well
         self._unregister(f"m{self._run}.{rank}")
-        if rank in self._groups:
-            self._adopted[rank] = self._executor.submit(_adopt, self._groups[rank], Quarry(self._run, rank), pid)
+        self._control_groups.adopt(rank, pid)
 
     @contextlib.contextmanager
     def guardian_lent(self, *, to_server: bool) -> Iterator[int | None]:
@@ -109,23 +103,17 @@ class Containment:
 
     def members_file(self, rank: int) -> str | None:
         """Where a fork enters its control group by itself."""
-        return self._groups[rank].members_file if rank in self._groups else None
+        return self._control_groups.members_file(rank)
 
     def leave(self, rank: int, pid: int) -> None:
         """The leader of ``rank`` is gone, and its process group with it: see to what has left that."""
         self._unregister(f"g{pid}")
-        if rank not in self._groups:
-            return
-        group, adopted = self._groups.pop(rank), self._adopted.pop(rank, None)
-        if adopted is None or adopted.cancel() or not adopted.done() or not adopted.result():
-            self._someone_may_hide = True  # it may have started something before it was a member
-        if not group.is_empty():
-            self._ends.append(self._off_loop(partial(_end, rank, group, self._clock)))
+        self._control_groups.leave(rank, pid)
 
     async def settle(self, given_up: Container[int]) -> None:
         """No leader is left but the pids ``given_up``: end what has left their groups. Bounded."""
-        jobs: list[asyncio.Future[Hunted]] = list(self._ends)
-        if self._launched and (self.mode == "marker" or self._someone_may_hide):
+        jobs = list(map(asyncio.wrap_future, await self._control_groups.settled(2 * _PATIENCE)))
+        if self._launched and (self.mode == "marker" or self._control_groups.someone_may_hide):
             jobs.append(self._off_loop(partial(hunt, Quarry(self._run), _PATIENCE, self._clock, given_up)))
         if not jobs:
             return
@@ -140,8 +128,8 @@ class Containment:
 
     async def close(self) -> None:
         """The run is over."""
-        if self._around is not None:
-            self._executor.submit(self._around.end, _PATIENCE, self._clock)  # nobody has to wait for that
+        if self._control_groups.around is not None:
+            self._executor.submit(self._control_groups.end)  # nobody has to wait for that
         if (guardian := self.release()) is not None:
             await asyncio.wait({guardian.gone})
 
@@ -167,10 +155,10 @@ class Containment:
         if (guardian := self.release()) is not None and guardian.pid is not None:
             wait_for_ends({0: guardian.pid}, _PATIENCE)
 
-    def _register(self, entry: str) -> None:
+    def _register(self, entry: str, *, soon: bool = False) -> None:
         if self._guardian is not None:
             self._entries.add(entry)
-            self._guardian.add(entry)
+            self._guardian.add(entry, soon=soon)
 
     def _unregister(self, entry: str) -> None:
         if self._guardian is not None and entry in self._entries:
@@ -178,27 +166,9 @@ class Containment:
             self._guardian.remove(entry)
 
     def _end_the_rest(self) -> None:
-        if self._around is not None:
-            self._around.end(_PATIENCE, self._clock)
+        self._control_groups.end()
         if self.mode in ("marker", "cgroup"):
             hunt(Quarry(self._run), _PATIENCE, self._clock)
-
-    def _make_groups(self, ranks: Iterable[int]) -> str:
-        """What prevents it, if something does."""
-        parent = own_directory()
-        if parent is None:
-            return "there is no cgroup v2 directory that can be written to"
-        around = ControlGroup(os.path.join(parent, f"aelastic-{self._run}"), parent)
-        try:
-            around.make()
-            groups = {rank: ControlGroup(os.path.join(around.directory, str(rank)), parent) for rank in ranks}
-            for group in groups.values():
-                group.make()
-        except OSError as error:
-            around.remove()
-            return str(error)
-        self._around, self._groups = around, groups
-        return ""
 
     def _note(self, hunted: Hunted) -> None:
         for rank, pids in hunted.killed.items():
@@ -211,34 +181,3 @@ class Containment:
 
     def _off_loop(self, job: Callable[[], Hunted]) -> asyncio.Future[Hunted]:
         return asyncio.get_running_loop().run_in_executor(self._executor, job)
-
-
-def _adopt(group: ControlGroup, quarry: Quarry, pid: int) -> bool:
-    """Make ``pid`` a member, and what it has started meanwhile; whether that is all.
-
-    Who becomes a member may be forking just then, and what is gone may have forked: nobody is missed when a look at
-    all new processes shows none that is not a member, and no other was made meanwhile.
-    """
-    members, found = set[int](), [pid]
-    try:
-        for _ in range(_MOST_ROUNDS):
-            for one in found:
-                group.adopt(one)
-            members.update(found)
-            last = last_pid()
-            if last is None or not pid <= last <= pid + _FEW:
-                return False
-            looks = {one: quarry.look(one) for one in range(pid + 1, last + 1) if one not in members}
-            if any(look.starting for look in looks.values()):
-                return False
-            found = [one for one, look in looks.items() if look.rank is not None]
-            if not found and last == last_pid():
-                return True
-    except OSError as error:
-        logger.debug("process %d could not be put into its control group: %s", pid, error)
-    return False
-
-
-def _end(rank: int, group: ControlGroup, clock: Callable[[], float]) -> Hunted:
-    detached = group.end(_PATIENCE, clock)
-    return Hunted(detached={rank: detached} if detached else {})

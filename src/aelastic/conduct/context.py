@@ -153,6 +153,8 @@ class PContext(ABC):
         finalizer = weakref.finalize(self, run.abandon)
         run.finished.add_done_callback(lambda _: finalizer.detach())  # its error may hold us by a traceback
         await self._wait_for(run, run.started, None)
+        if run.started.exception() is not None:
+            await run.tidied()
         run.started.result()
         return self
 
@@ -191,6 +193,7 @@ class PContext(ABC):
             return
         self._run.stop(sig, grace)
         await self._wait_for(self._run, self._run.finished, None, stopping=True)
+        await self._run.tidied()
 
     def request_stop(self, death_sig: int | None = None, timeout: float | None = None) -> None:
         """As ``close``, but without waiting for the end: for callbacks. Before ``start`` it makes that refuse."""

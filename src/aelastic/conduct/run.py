@@ -56,6 +56,7 @@ class Run:
         self.loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = self.loop.create_future()
         self.finished: asyncio.Future[RunProcsResult] = self.loop.create_future()
+        self._tidying: asyncio.Future[object] | None = None
         self._gang = Gang(
             len(spec.ranks),
             death_sig=spec.death_sig,
@@ -105,6 +106,11 @@ class Run:
         if self._task.done() or os.getpid() != self._owner_pid:
             return
         stop_dropped(self, self.spec.name, self.longest_stop)
+
+    async def tidied(self) -> None:
+        """Wait for what the result did not have to wait for. Bounded."""
+        if self._tidying is not None:
+            await asyncio.wait({self._tidying}, timeout=_PATIENCE)
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now."""
@@ -258,7 +264,8 @@ class Run:
         release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
             try:
-                await self._off_loop(release)
+                if callable(rest := await self._off_loop(release)):
+                    self._tidying = self.loop.run_in_executor(self._executor, rest)
             except Exception:
                 logger.exception("the logs specs of run %r could not be released", self.spec.name)
         self._close_executor()

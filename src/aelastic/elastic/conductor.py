@@ -309,7 +309,7 @@ class Conductor:
     async def _conclude(self) -> RunProcsResult:
         release = getattr(self.control.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
         if release is not None:
-            await self._release(release)
+            await self._release(partial(_release_wholly, release))
         await self._close_shared()
         units = self._supervision.units
         return self.attempts.result(self.name, units, restarts=self.restarts, gave_up=self._supervision.gave_up)
@@ -365,6 +365,11 @@ def _hurried(spec: RunSpec, ready_within: float | None) -> RunSpec:
         return spec
     limits = [seconds for seconds in (spec.health.ready_timeout, ready_within) if seconds is not None]
     return replace(spec, health=replace(spec.health, ready_timeout=min(limits)))
+
+
+def _release_wholly(release: Callable[[], object]) -> None:
+    if callable(rest := release()):
+        rest()
 
 
 def _take_error(task: asyncio.Task[None]) -> None:

@@ -10,12 +10,13 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aelastic.std import Std, to_map
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 logger = logging.getLogger("aelastic")
 
@@ -70,8 +71,13 @@ class LogsSpecs(ABC):
     def root_log_dir(self) -> str:
         """The directory below which everything is written."""
 
-    def release(self) -> None:  # noqa: B027 - optional, and absent from torch's class
-        """The run is over: remove what nobody will look for. Called in a thread; does nothing by default."""
+    def release(self) -> Callable[[], None] | None:
+        """The run is over: remove what nobody will look for. Called in a thread; does nothing by default.
+
+        What it returns, if anything, is called in a thread as well; the result does not wait for that, closing the
+        context does. Absent from torch's class.
+        """
+        return None
 
 
 class DefaultLogsSpecs(LogsSpecs):
@@ -175,11 +181,21 @@ class DefaultLogsSpecs(LogsSpecs):
             self._add_rank(dest, rank, directory, redirects[rank], tees[rank])
         return self._filtered(dest)
 
-    def release(self) -> None:
-        """Remove empty directories below a temporary ``log_dir``; whatever was written stays."""
+    def release(self) -> Callable[[], None] | None:
+        """Remove empty directories below a temporary ``log_dir``; whatever was written stays.
+
+        A disk takes its time for many directories. Where nothing was written, they are put out of the way at once, and
+        what is returned removes them.
+        """
         if not self._temporary:
-            return
+            return None
+        unused = f"{self.root_log_dir}_{secrets.token_hex(4)}"
+        if not _has_files(self.root_log_dir):
+            with contextlib.suppress(OSError):
+                os.rename(self.root_log_dir, unused)
+                return partial(_remove_empty, unused)
         _remove_empty(self.root_log_dir)
+        return None
 
     def _attempt_dir(self, env: Mapping[str, str]) -> str:
         """The directory of the attempt that ``env`` names, in that of the run, which is made."""
@@ -252,6 +268,13 @@ class DefaultLogsSpecs(LogsSpecs):
                 dest.stdouts[rank] = dest.stdouts[rank] or os.devnull
                 dest.stderrs[rank] = dest.stderrs[rank] or os.devnull
         return dest
+
+
+def _has_files(directory: str) -> bool:
+    """Whether there is anything but directories."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        return any(not entry.is_dir(follow_symlinks=False) or _has_files(entry.path) for entry in entries)
+    return False
 
 
 def _remove_empty(directory: str) -> None:

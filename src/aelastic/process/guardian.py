@@ -115,16 +115,18 @@ class Guardian:
         """Of the process; None when there is none."""
         return self._process.pid if self._process else None
 
-    def add(self, entry: str) -> None:
-        """To be killed with us: ``entry`` as in the aftermath."""
+    def add(self, entry: str, *, soon: bool = False) -> None:
+        """To be killed with us: ``entry`` as in the aftermath. ``soon``: it would be found anyway, if later."""
         self._entries[entry] = None
+        if soon:
+            self._say_soon()
         self._note(f"+ {_in_words(entry)}")
-        self._say()
+        if not soon:
+            self._say()
 
     def remove(self, entry: str) -> None:
         """It is gone; its id may be somebody else's."""
-        if not self._unsaid:  # else it is said together
-            self._loop.call_later(_SOON, self._say)
+        self._say_soon()
         self._forget(entry)
 
     def lend(self, *, to_server: bool) -> int | None:
@@ -173,6 +175,10 @@ class Guardian:
         if len(self._unsaid) > _MOST_AT_ONCE:
             self._say()
         self._unsaid += f"{line}\n".encode()
+
+    def _say_soon(self) -> None:
+        if not self._unsaid:  # else it is said together
+            self._loop.call_later(_SOON, self._say)
 
     def _say(self) -> None:
         words, self._unsaid = self._unsaid, b""
