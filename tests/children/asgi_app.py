@@ -1,4 +1,7 @@
-"""An ASGI application for a web worker: tells of each request when it begins, and who answers. ``LOOP HTTP`` serves it."""
+"""An ASGI application for a web worker: tells of each request when it begins, and who answers.
+
+``LOOP HTTP [DRAIN_TIME]`` serves it.
+"""
 
 from __future__ import annotations
 
@@ -32,4 +35,5 @@ async def live(receive: Any, send: Any) -> None:
 
 
 if __name__ == "__main__":
-    aelastic.web.serve(app, loop=sys.argv[1], http=sys.argv[2], log_level="warning")
+    loop, http, *drain_time = sys.argv[1:]
+    aelastic.web.serve(app, drain_time=float(*drain_time or (1,)), loop=loop, http=http, log_level="warning")

@@ -63,7 +63,7 @@ CLOSE = "Connection: close\r\n"
 
 @dataclass(slots=True)
 class Load:
-    """``clients`` that ask one after another for as long as this is entered; ``keep``: on one connection, if it can be."""
+    """``clients`` that ask one after another for as long as this is entered. ``keep``: connections while they last."""
 
     port: int
     clients: int = 4

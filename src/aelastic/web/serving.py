@@ -42,7 +42,7 @@ def serve(app: str | Callable[..., Any], *, drain_time: float = 1.0, **options: 
     Raises:
         InvalidArgumentError: For ``workers`` and ``reload``: each rank is one worker.
         ModuleNotFoundError: uvicorn is not installed.
-        SystemExit: With 3, the application has not started.
+        SystemExit: The application has not started.
     """
     if theirs := options.keys() & {"workers", "reload"}:
         raise InvalidArgumentError(f"serve: {sorted(theirs)[0]} is not for a rank, which is one worker; start more")
