@@ -1,6 +1,6 @@
 """An ASGI application for a web worker: tells of each request when it begins, and who answers.
 
-``LOOP HTTP [DRAIN_TIME]`` serves it.
+``LOOP HTTP DRAIN_TIME [CERTIFICATE KEY]`` serves it.
 """
 
 from __future__ import annotations
@@ -35,5 +35,6 @@ async def live(receive: Any, send: Any) -> None:
 
 
 if __name__ == "__main__":
-    loop, http, *drain_time = sys.argv[1:]
-    aelastic.web.serve(app, drain_time=float(*drain_time or (1,)), loop=loop, http=http, log_level="warning")
+    loop, http, drain_time, *certificate = sys.argv[1:]
+    tls = dict(zip(("ssl_certfile", "ssl_keyfile"), certificate, strict=False))
+    aelastic.web.serve(app, drain_time=float(drain_time), loop=loop, http=http, log_level="warning", **tls)

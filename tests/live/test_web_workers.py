@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 WORKERS = 4
-WORKER = (str(CHILDREN / "asgi_app.py"), "auto", "auto")
+WORKER = (str(CHILDREN / "asgi_app.py"), "auto", "auto", "1")
 
 
 def web_workers(count: int, shared: socket.socket, tmp_path: Path) -> aelastic.Supervisor:

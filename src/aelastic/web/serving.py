@@ -40,12 +40,14 @@ def serve(app: str | Callable[..., Any], *, drain_time: float = 1.0, **options: 
         options: Those of ``uvicorn.Config``.
 
     Raises:
-        InvalidArgumentError: For ``workers`` and ``reload``: each rank is one worker.
+        InvalidArgumentError: For ``workers`` and ``reload``, as each rank is one worker; ``drain_time`` is negative.
         ModuleNotFoundError: uvicorn is not installed.
         SystemExit: The application has not started.
     """
     if theirs := options.keys() & {"workers", "reload"}:
         raise InvalidArgumentError(f"serve: {sorted(theirs)[0]} is not for a rank, which is one worker; start more")
+    if not drain_time >= 0:
+        raise InvalidArgumentError(f"serve: drain_time is not negative, got {drain_time!r}")
     try:
         import uvicorn
 

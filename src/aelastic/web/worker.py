@@ -56,6 +56,7 @@ class Worker(uvicorn.Server):
         await asyncio.sleep(0)
         for server in self.servers:
             server.close()
+        self.servers = []  # uvicorn would wait for those whose TLS handshake never ends
         await asyncio.sleep(0)  # uvicorn learns of the last ones
 
     def _is_drained(self, until: float) -> bool:
@@ -68,7 +69,7 @@ class Worker(uvicorn.Server):
 
         async def closing(scope: dict[str, Any], receive: Any, send: Any) -> None:
             async def send_closing(message: dict[str, Any]) -> None:
-                await send(self._last(message) if self._drains_until else message)
+                await send(message if self._drains_until is None else self._last(message))
 
             is_http_1 = scope["type"] == "http" and scope["http_version"].startswith("1")
             await app(scope, receive, send_closing if is_http_1 else send)
