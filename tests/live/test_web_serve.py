@@ -26,7 +26,7 @@ from tests.helpers.sockets import listening, port_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 KINDS = list(itertools.product(["asyncio", "uvloop"], ["h11", "httptools"]))
 LONG, ENDLESS = 5.0, 600.0  # drain times: what a test does not wait for
