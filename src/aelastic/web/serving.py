@@ -32,7 +32,7 @@ def serve(app: str | Callable[..., Any], *, drain_time: float = 1.0, **options: 
 
     What may still meet a closed connection is a client that asks again on one that it kept, in the very moment in which
     it is closed: one that had asked nothing during ``drain_time``, or whose last response had begun before the stop
-    and ended after ``drain_time``. HTTP lets it ask again on another connection (RFC 9112, 9.3.1 and 9.5).
+    and ended after ``drain_time``. HTTP lets it repeat an idempotent request by itself (RFC 9112, 9.3.1 and 9.5).
 
     Args:
         app: An ASGI application, or where to import it from, such as ``"module:app"``.
@@ -45,7 +45,7 @@ def serve(app: str | Callable[..., Any], *, drain_time: float = 1.0, **options: 
         SystemExit: The application has not started.
     """
     if theirs := options.keys() & {"workers", "reload"}:
-        raise InvalidArgumentError(f"serve: {sorted(theirs)[0]} is not for a rank, which is one worker; start more")
+        raise InvalidArgumentError(f"serve: {min(theirs)} is not for a rank, which is one worker; start more")
     if not drain_time >= 0:
         raise InvalidArgumentError(f"serve: drain_time is not negative, got {drain_time!r}")
     try:
