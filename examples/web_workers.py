@@ -1,10 +1,11 @@
-"""Web workers on one port, none of whose clients notice that a worker dies or is replaced.
+"""Web workers on one port, none of whose clients notice that a worker is replaced.
 
     python examples/web_workers.py [PORT]
 
 listens on the port (default: 8000) itself and has four uvicorn workers take the connections. A worker that dies is
 started again; its share of the connections goes to the others meanwhile. ``kill -HUP`` replaces the workers one after
-another, each when its successor is ready: so a new version goes into service. ^C stops them all. Needs uvicorn.
+another, each when its successor is ready: so a new version goes into service, and nobody is turned away. ^C stops them
+all. Needs uvicorn.
 """
 
 from __future__ import annotations
@@ -14,21 +15,19 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import aelastic
+import aelastic.web
 from aelastic import rank
 
 WORKERS = 4
-UVICORN = ("-m", "uvicorn", "--fd", "3", "--app-dir", str(Path(__file__).parent), "--no-access-log", "web_workers:app")
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The application of a worker."""
     if scope["type"] == "lifespan":
         await receive()  # here is the time to load and to connect
-        rank.ready()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -57,7 +56,7 @@ async def main(port: int) -> None:
         workers = aelastic.Supervisor(
             "web",
             sys.executable,
-            args=dict.fromkeys(range(WORKERS), UVICORN),
+            args=dict.fromkeys(range(WORKERS), (__file__, "worker")),
             envs={number: {} for number in range(WORKERS)},
             strategy="one_for_one",
             restart=aelastic.RestartPolicy(max_restarts=10, period=60, backoff=0.1),
@@ -76,4 +75,7 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000))
+    if sys.argv[1:] == ["worker"]:
+        aelastic.web.serve(app, access_log=False)
+    else:
+        asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000))

@@ -18,11 +18,12 @@ import aelastic
 import aelastic.errors
 import aelastic.sync
 import aelastic.testing
+import aelastic.web
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_FACES = [aelastic, aelastic.errors, aelastic.sync, aelastic.testing]
+_FACES = [aelastic, aelastic.errors, aelastic.sync, aelastic.testing, aelastic.web]
 FACES = pytest.mark.parametrize("face", _FACES, ids=lambda face: face.__name__)
 
 
@@ -128,7 +129,8 @@ def test_a_star_gives_every_name() -> None:
     assert set(aelastic.__all__) <= set(done.stdout.split())
 
 
-CHEAP = ["import aelastic", "import aelastic.errors", "from aelastic import Std, record", "import aelastic.testing"]
+CHEAP = ["import aelastic", "import aelastic.errors", "from aelastic import Std, record"]
+CHEAP += ["import aelastic.testing", "import aelastic.web, aelastic.rank"]
 
 
 @pytest.mark.parametrize("statement", CHEAP)

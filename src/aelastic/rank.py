@@ -10,7 +10,12 @@ The first call lets the supervisor ask for the stacks of all threads, on stderr,
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import socket
+
+_FIRST_SOCKET = 3  # systemd's SD_LISTEN_FDS_START
 _LONGEST_STATUS = 1000
 _PATIENCE = 10.0  # seconds that something important waits for a supervisor that is busy
 _offered_by = 0  # the pid, as a fork has its own
@@ -65,6 +70,22 @@ def local_rank() -> int:
 def local_world_size() -> int:
     """How many ranks the run has; 1 outside a rank."""
     return int(os.environ.get("AELASTIC_LOCAL_WORLD_SIZE", "1"))
+
+
+def sockets() -> list[socket.socket]:
+    """The listening sockets that this rank shares with others (``sockets=``), in their order: systemd's ``LISTEN_FDS``.
+
+    New ones in each call, to be closed by the caller; what the rank starts inherits none. Empty where there are none.
+    """
+    told = os.environ.get("LISTEN_FDS", "") if os.environ.get("LISTEN_PID") == str(os.getpid()) else ""
+    if not told.isdecimal():
+        return []
+    import socket
+
+    numbers = range(_FIRST_SOCKET, _FIRST_SOCKET + int(told))
+    for number in numbers:
+        os.set_inheritable(number, False)
+    return [socket.socket(fileno=os.dup(number)) for number in numbers]
 
 
 def offer_stacks() -> None:

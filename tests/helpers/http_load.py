@@ -1,8 +1,9 @@
-"""Steady HTTP requests, each on a connection of its own, and what has become of each."""
+"""Steady HTTP requests, each on a connection of its own or on one that is kept, and what has become of each."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -17,22 +18,57 @@ Fate: TypeAlias = 'Literal["answered", "refused", "lost"]'
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Times are by ``time.time``. ``lost``: it was connected, and there was no whole answer. ``worker``: a pid."""
+    """Times are by ``time.time``. ``lost``: it was connected, and there was no whole answer. ``worker``: a pid.
+
+    ``kept``: on a connection that had been used before.
+    """
 
     name: str
     fate: Fate
     began: float
     ended: float
     worker: int = 0
+    kept: bool = False
+
+
+@dataclass(slots=True)
+class Connection:
+    """To a server, open while ``is_open``."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    used: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """As far as the client knows."""
+        return not self.reader.at_eof() and not self.writer.is_closing()
+
+    async def ask(self, name: str, *, keep: bool) -> bytes:
+        """The body of the answer. Raises ``ConnectionError`` or ``EOFError`` when there is none."""
+        self.used = True
+        self.writer.write(f"GET /{name} HTTP/1.1\r\nHost: localhost\r\n{'' if keep else CLOSE}\r\n".encode())
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+        if not head.startswith("http/1.1 200"):
+            raise ConnectionError(head)
+        (length,) = re.findall(r"content-length: (\d+)", head)
+        body = await self.reader.readexactly(int(length))
+        if CLOSE.lower() in head:
+            self.writer.close()
+        return body
+
+
+CLOSE = "Connection: close\r\n"
 
 
 @dataclass(slots=True)
 class Load:
-    """``clients`` that ask one after another for as long as this is entered."""
+    """``clients`` that ask one after another for as long as this is entered. ``keep``: connections while they last."""
 
     port: int
     clients: int = 4
     pause: float = 0.005
+    keep: bool = False
     requests: list[Request] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -64,27 +100,31 @@ class Load:
             await self._news.wait_for(lambda: len(self.by_fate("answered")) >= enough)
 
     async def _ask_on(self, client: int) -> None:
-        number = 0
+        number, connection = 0, None
         while not self._over:
             number += 1
-            self.requests.append(await self._ask(f"{client}-{number}"))
+            connection = await self._ask(f"{client}-{number}", connection)
             async with self._news:
                 self._news.notify_all()
             await asyncio.sleep(self.pause)
+        if connection:
+            connection.writer.close()
 
-    async def _ask(self, name: str) -> Request:
+    async def _ask(self, name: str, connection: Connection | None) -> Connection | None:
+        """On this connection, or a new one; the one for the next time."""
         began = time.time()
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            if not connection or not connection.is_open:
+                connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
         except ConnectionRefusedError:
-            return Request(name, "refused", began, time.time())
+            self.requests.append(Request(name, "refused", began, time.time()))
+            return None
+        kept = connection.used
         try:
-            writer.write(f"GET /{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        except ConnectionError:
-            head, body = b"", b""
-        finally:
-            writer.close()
-        if not head.startswith(b"HTTP/1.1 200") or not body.endswith(f" {name}".encode()):
-            return Request(name, "lost", began, time.time())
-        return Request(name, "answered", began, time.time(), int(body.split()[0]))
+            worker, asked = (await connection.ask(name, keep=self.keep)).decode().split()
+            assert asked == name
+            self.requests.append(Request(name, "answered", began, time.time(), int(worker), kept))
+        except (ConnectionError, EOFError):
+            self.requests.append(Request(name, "lost", began, time.time(), kept=kept))
+            connection.writer.close()
+        return connection

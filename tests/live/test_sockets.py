@@ -72,6 +72,25 @@ async def test_sockets_have_names(tmp_path: Path) -> None:
         assert rank["ports"] == {"3": port_of(sockets[1]), "4": port_of(sockets[0])}
 
 
+OPENS = """
+import os, subprocess, sys
+from aelastic import rank
+ports = [one.getsockname()[1] for one in rank.sockets()]
+assert ports == [one.getsockname()[1] for one in rank.sockets()], "they are new ones each time"
+assert not any(one.get_inheritable() for one in rank.sockets())
+child = "import os; from aelastic import rank; print(rank.sockets(), os.path.exists('/proc/self/fd/3'))"
+print(ports, subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, close_fds=False).stdout)
+"""
+
+
+async def test_a_python_rank_asks_for_them(tmp_path: Path) -> None:
+    with several(2) as sockets:
+        async with python(OPENS, sockets=sockets, logs_specs=redirected(tmp_path)) as ctx:
+            result = await ctx.wait()
+        assert result is not None
+        assert Path(result.stdouts[0]).read_text().strip() == f"{[port_of(one) for one in sockets]} [] False"
+
+
 @pytest.mark.parametrize("order", ["as they are", "reversed", "high", "in the way"])
 async def test_whatever_their_numbers_are_here(order: str, tmp_path: Path) -> None:
     with several(4) as sockets:

@@ -32,7 +32,7 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sock
 @pytest.fixture(autouse=True)
 def outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No rank, and no supervisor."""
-    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "AELASTIC_RANK", "AELASTIC_WORLD_SIZE"):
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "AELASTIC_RANK", "AELASTIC_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -144,3 +144,10 @@ def test_importing_it_is_cheap() -> None:
     done = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True)
     heavy = {"asyncio", "logging", "socket", "signal", "dataclasses", "faulthandler", "inspect"}
     assert not set(done.stdout.split()) & heavy
+
+
+@pytest.mark.parametrize("told", ["", "0", "-1", "many"])
+def test_no_sockets(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_FDS", told)
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    assert rank.sockets() == []

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from aelastic.conduct.context import PContext
 from aelastic.elastic.supervisor import Supervisor
 from aelastic.errors.base import InvalidArgumentError
-from aelastic.web.lifespan import Lifespan
+from aelastic.web.lifetime import Lifespan
 
 Watched: TypeAlias = PContext | Supervisor
 Source: TypeAlias = Watched | Lifespan | Callable[[], Watched | None]
