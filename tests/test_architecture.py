@@ -12,7 +12,7 @@ import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import pytest
 
@@ -389,10 +389,18 @@ def _run_at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
         test = ast.unparse(node.test) if isinstance(node, ast.If) else ""
         if isinstance(node, ast.If) and test == "TYPE_CHECKING":
             yield from node.orelse
-        elif isinstance(node, ast.If) and test == "not TYPE_CHECKING":
+        elif _only_says_more(node) or (isinstance(node, ast.If) and test == "not TYPE_CHECKING"):
             yield from node.body
         else:
             yield node
+
+
+def _only_says_more(node: ast.stmt) -> TypeGuard[ast.Try]:
+    """Whether it is a ``try`` that does nothing but raise another error in place of one."""
+    if not isinstance(node, ast.Try):
+        return False
+    handled = [statement for handler in node.handlers for statement in handler.body]
+    return all(isinstance(one, ast.Raise) for one in handled) and not node.orelse and not node.finalbody
 
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
@@ -499,6 +507,8 @@ BROKEN = [
     ("importing_has_no_effects", "std.py", "for x in y: pass"),
     ("importing_has_no_effects", "std.py", "if __name__ == '__main__': main()"),
     ("importing_has_no_effects", "std.py", "if not TYPE_CHECKING:\n x = open('x')"),
+    ("importing_has_no_effects", "std.py", "try:\n import x\nexcept ImportError:\n x = None"),
+    ("importing_has_no_effects", "std.py", "try:\n open('x')\nexcept OSError as error:\n raise E from error"),
     ("importing_has_no_effects", "std.py", "if TYPE_CHECKING:\n pass\nelse:\n print()"),
 ]
 
@@ -534,6 +544,7 @@ KEPT = [
     ("public_names_have_docstrings", "std.py", "'''Doc.'''\nclass _C:\n  def f(self): pass\ndef _f(): pass"),
     ("importing_has_no_effects", "std.py", "'''Doc.'''\nlogger = logging.getLogger('x')\nf = lambda: open('x')"),
     ("importing_has_no_effects", "std.py", "if not TYPE_CHECKING:\n __getattr__ = lazily('x', {})"),
+    ("importing_has_no_effects", "std.py", "try:\n import x\nexcept ImportError as error:\n raise E('why') from error"),
     ("importing_has_no_effects", "__main__.py", "if __name__ == '__main__': main()"),
 ]
 

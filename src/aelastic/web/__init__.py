@@ -3,8 +3,13 @@
 Needs ``pip install 'aelastic[web]'``.
 """
 
-from aelastic.web.dashboard import dashboard
-from aelastic.web.disconnect import until_disconnect
-from aelastic.web.lifespan import Lifespan, lifespan
+try:
+    from aelastic.web.dashboard import dashboard
+    from aelastic.web.disconnect import until_disconnect
+    from aelastic.web.lifespan import Lifespan, lifespan
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"aelastic.web needs {error.name}: pip install 'aelastic[web]'", name=error.name
+    ) from error
 
 __all__ = ["Lifespan", "dashboard", "lifespan", "until_disconnect"]
