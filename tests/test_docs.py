@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
-from tests.helpers.pages import PAGES, README, ROOT, Example, examples, examples_of, untested
+from aelastic.cli.app import app
+from tests.helpers.pages import NOT_HERE, PAGES, README, ROOT, Example, blocks_of, examples, examples_of, untested
 from tests.helpers.reader import follow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aelastic.testing import Ranks
+
+CI = ROOT / ".ci" / "run"
 
 
 @pytest.mark.timeout(120)
@@ -24,6 +29,25 @@ def test_an_example_shows_what_the_page_says(example: Example, ranks: Ranks, tmp
 def test_no_block_is_left_out() -> None:
     texts = {str(page.relative_to(ROOT)): page.read_text() for page in (README, *PAGES)}
     assert [complaint for page, text in texts.items() for complaint in untested(page, text)] == []
+
+
+def test_the_examples_of_the_command_show_what_they_do(ranks: Ranks, tmp_path: Path) -> None:
+    """Its help, which is a page of the reference."""
+    shown = CliRunner().invoke(app, ["run", "--help"]).output
+    commands = "\n".join(re.findall(r"^ +(aelastic run .*)$", shown, re.MULTILINE))
+    (example,) = examples_of("help", f"```console\n{commands}\n```\n")
+    assert len(example.commands) == 4
+    follow(example, tmp_path, ranks.port())
+    assert {path.name for path in (tmp_path / "logs").rglob("stdout.log")} == {"stdout.log"}
+
+
+def test_what_is_run_elsewhere_is_there() -> None:
+    blocks = [block for page in (README, *PAGES) for block in blocks_of("", page.read_text())]
+    assert set(NOT_HERE) <= {command for block in blocks for command in block.commands}
+    if CI.exists():  # it does not, in what is distributed
+        marks = re.findall(r"command_of '([^']+)'", CI.read_text())
+        assert marks
+        assert all(any(mark in block.text for block in blocks) for mark in marks)
 
 
 LEFT_OUT = {
