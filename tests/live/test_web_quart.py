@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.apps import python_path
 from tests.helpers.pages import ROOT, blocks_of
-from tests.helpers.ranks import is_alive
+from tests.helpers.ranks import is_alive, wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,10 @@ SERVERS = {
 
 @contextmanager
 def serving(server: str, directory: Path, port: int) -> Iterator[str]:
-    """The address of the service."""
+    """The address of the service; what it trains takes ten minutes."""
     (example,) = (block.text for block in blocks_of("", PAGE.read_text()) if block.file == "quart_service.py")
-    (directory / "quart_service.py").write_text(example)
+    assert '"0.5"' in example
+    (directory / "quart_service.py").write_text(example.replace('"0.5"', '"600"'))
     options = [option.format(port) for option in SERVERS[server]]
     command = [sys.executable, "-m", server, *options, "quart_service:app"]
     with subprocess.Popen(command, cwd=directory, env={**os.environ, "PYTHONPATH": python_path()}) as process:
@@ -72,3 +73,13 @@ def test_both_answer_and_the_ranks_end_with_the_service(server: str, ranks: Rank
         with client.stream("GET", "/ranks/api/runs/workers/stream") as stream:
             assert next(stream.iter_lines()) == "event: hello"
     assert not is_alive(rank["pid"])
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_client_that_goes_away_stops_the_ranks_it_waits_for(server: str, ranks: Ranks, tmp_path: Path) -> None:
+    with serving(server, tmp_path, ranks.port()) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/train", timeout=1)
+        (rank,) = httpx.get(f"{url}/ranks/api/runs/train").json()["ranks"]
+        assert wait_until_gone(rank["pid"], 20)
+        assert httpx.get(f"{url}/").json() == {"0": "running"}
