@@ -31,3 +31,4 @@ napoleon_custom_sections = [
 ]
 html_theme = "furo"
 html_title = "aelastic"
+html_show_copyright = False

@@ -151,11 +151,11 @@ async def test_a_pipe_that_is_told_to_end_gives_what_is_in_it() -> None:
 
 async def test_who_is_in_a_hurry_ends_the_rest() -> None:
     pipe = Pipe()
-    resting = asyncio.create_task(pipe.rest(3600))
+    resting = asyncio.create_task(pipe.rest(3600, 0))
     await asyncio.sleep(0)
     pipe.hurry()
     await asyncio.wait_for(resting, 10)
-    await asyncio.wait_for(pipe.rest(3600), 10)
+    await asyncio.wait_for(pipe.rest(3600, 0), 10)
     pipe.close()
 
 

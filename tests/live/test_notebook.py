@@ -1,4 +1,4 @@
-"""Notebooks: the example, and what a kernel does to ranks."""
+"""Notebooks: the example, which is on a page of the documentation, and what a kernel does to ranks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbclient
@@ -16,11 +15,13 @@ from jupyter_client.manager import KernelManager
 from jupyter_core.utils import ensure_event_loop
 
 from tests.helpers.apps import describe, marked, python_path
+from tests.helpers.pages import NOTEBOOK, ROOT, blocks_of
+from tests.helpers.reader import assert_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "notebook.ipynb"
+PAGE = ROOT / "docs" / "notebooks.md"
 _MARK = "AELASTIC_TEST_MARK"
 
 # Of jupyter_client and pyzmq, which leave sockets to the collector.
@@ -103,16 +104,21 @@ ctx = await aelastic.start_processes(
 
 def test_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", python_path())
-    notebook = nbformat.reads(EXAMPLE.read_text(), 4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.reads(NOTEBOOK.read_text(), 4)  # type: ignore[no-untyped-call]
     assert not any(cell.get("outputs") for cell in notebook.cells), "strip the outputs"
     asyncio.run(nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").async_execute())
-    shown = ["".join(output.text for output in cell.outputs) for cell in notebook.cells if cell.cell_type == "code"]
-    lines = shown[1].splitlines()
-    assert lines[-1] == "pi is about 3.14"
+    shown = {
+        cell.source: "".join(output.text for output in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+    told = [block for block in blocks_of("", PAGE.read_text()) if block.language == "text"]
+    for code, text in zip(list(shown)[1:], told, strict=True):
+        assert_shown(text.text, shown[code])
+    lines = list(shown.values())[1].splitlines()
     assert sorted(line.partition(":")[0] for line in lines[:-1]) == [
         f"[pi{rank}]" for rank in range(4) for _ in range(4)
     ]
-    assert shown[2:] == ["None RankState.RUNNING\n", "{0: -15}\n"]
 
 
 def test_an_interrupt_stops_what_a_cell_waits_for(kernel: Kernel) -> None:

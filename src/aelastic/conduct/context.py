@@ -153,8 +153,6 @@ class PContext(ABC):
         finalizer = weakref.finalize(self, run.abandon)
         run.finished.add_done_callback(lambda _: finalizer.detach())  # its error may hold us by a traceback
         await self._wait_for(run, run.started, None)
-        if run.started.exception() is not None:
-            await run.tidied()
         run.started.result()
         return self
 

@@ -147,6 +147,7 @@ class Run:
             self.board.close(RunFinished(result, self._wall(time.monotonic())))
             self.finished.set_result(result)
         else:
+            await self.tidied()
             self._fail(error)
 
     async def _start(self) -> Exception | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import math
 import os
 import sys
 import termios
@@ -96,8 +95,8 @@ class Pipe:
         if self._allowance is not None:
             self._allowance = self._allowance - count if count else 0
 
-    async def rest(self, seconds: float) -> None:
-        """Let something gather in the pipe for at most ``seconds``, unless somebody is in a hurry.
+    async def rest(self, seconds: float, now: float) -> None:
+        """Let something gather in the pipe for at most ``seconds`` from ``now`` on, unless somebody is in a hurry.
 
         Neighbours that rest so long end it together: what they have is then read and written in one go. Others end it
         at other times, so that the loop gets round in between.
@@ -106,8 +105,7 @@ class Pipe:
             return
         self._rested = self._loop.create_future()
         phase = self._read_end // _NEIGHBOURS % _PHASES / _PHASES
-        now = self._loop.time() / seconds - phase
-        alarm = self._loop.call_at((math.floor(now) + 1 + phase) * seconds, self._end_rest)
+        alarm = self._loop.call_later(seconds - (now - phase * seconds) % seconds, self._end_rest)
         try:
             await self._rested
         finally:

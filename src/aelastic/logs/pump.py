@@ -80,7 +80,7 @@ class Pump:
         await self._pass_on(block, now)
         self._is_fast = len(block) >= _MUCH
         if len(block) < LITTLE and now - before < _OFTEN and self._feed.can_wait(_REST):
-            await self.pipe.rest(_REST)
+            await self.pipe.rest(_REST, now)
         return True
 
     async def _copy(self) -> bool:

@@ -135,7 +135,7 @@ def _nvml_addresses(visible_devices: str | None) -> list[str] | str:
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
-        return f"telling GPUs apart needs the package nvidia-ml-py; {_HOW_TO_HAVE_NO_GPUS}"
+        return f"telling GPUs apart needs nvidia-ml-py (pip install 'aelastic[numa]'); {_HOW_TO_HAVE_NO_GPUS}"
     try:
         nvml.nvmlInit()
         try:

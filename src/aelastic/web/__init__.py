@@ -26,4 +26,4 @@ _NAMES = {
 __all__ = ["Lifespan", "dashboard", "lifespan", "serve", "until_disconnect"]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazily(__name__, _NAMES)
+    __getattr__ = lazily(__name__, _NAMES, extra="web")

@@ -34,7 +34,7 @@ class Lifespan:
 def lifespan(
     factory: Callable[[], AbstractAsyncContextManager[PContext]] | Callable[[], Supervisor], name: str = "ranks"
 ) -> Lifespan:
-    """Ranks that start before the first request is served, and are stopped by the ladder when the application ends.
+    """Ranks that start before the first request is served, and are stopped by the ladder when the application ends::
 
         workers = aelastic.web.lifespan(lambda: aelastic.start_processes(...))
         app = FastAPI(lifespan=workers)

@@ -40,7 +40,7 @@ def dashboard(
     heartbeat: float = HEARTBEAT,
     linger: float = _LINGER,
 ) -> ASGIApp:
-    """Ranks on a page, as a JSON API, as a stream of events, and for Prometheus: an ASGI application to mount.
+    """Ranks on a page, as a JSON API, as a stream of events, and for Prometheus: an ASGI application to mount::
 
         app.mount("/ranks", aelastic.web.dashboard(ctx))
 
