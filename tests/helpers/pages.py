@@ -108,8 +108,14 @@ class Example:
         return any(_TORCH.search(text) for text in [self.blocks[0].text, *used])
 
     def uses(self, file: str) -> bool:
-        """Whether its commands are about that file, or about another one that speaks of it."""
-        return self._names(file) or any(file in text for name, text in self.files.items() if self._names(name))
+        """Whether its commands are about that file, or about one that speaks of it, and so on."""
+        used, names = set[str](), {*self.files, file}
+        found = {name for name in names if self._names(name)}
+        while found:
+            used |= found
+            texts = [self.files.get(name, "") for name in found]
+            found = {name for name in names - used if any(_speaks(text, name) for text in texts)}
+        return file in used
 
     def _names(self, file: str) -> bool:
         """``train.py`` as it is, ``service.py`` as ``service:app``, ``test_redis.py`` as ``examples/pytest``."""
@@ -120,6 +126,10 @@ class Example:
     def __str__(self) -> str:
         first = self.blocks[0]
         return f"{Path(first.page).stem}:{first.line}" + ("-torch" if self.needs_torch else "")
+
+
+def _speaks(text: str, file: str) -> bool:
+    return file in text or f'"{file.removesuffix(".py")}:' in text
 
 
 def blocks_of(page: str, text: str) -> list[Block]:
