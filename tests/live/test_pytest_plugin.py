@@ -250,6 +250,55 @@ def test_the_first_failure_ends_the_session(session: Session) -> None:
     assert session.survivors() == []
 
 
+def test_a_service_that_a_test_has_closed_does_not_end_the_session(session: Session) -> None:
+    session.write("""
+        def test_it(services):
+            service = services.start("steps", PYTHON, ranks_of(STEPS), readiness=aelastic.LogProbe("step 3"))
+            service.close()
+            raise RuntimeError("the test itself")
+
+        def test_another():
+            pass
+    """)
+    shown = session.run()
+    assert "steps: 'steps' was not started, or is closed" in shown
+    assert "1 failed, 1 passed" in shown
+    assert session.survivors() == []
+
+
+def test_a_timeout_that_comes_while_ranks_are_heard_does_not_end_the_session(session: Session) -> None:
+    session.write("""
+        @pytest.mark.asyncio
+        @pytest.mark.timeout(1.0)
+        async def test_it(ranks):
+            begin = time.monotonic()
+            ctx = await ranks.start("train", PYTHON, ranks_of(STEPS, "raise SystemExit(3)"), failure_grace=600)
+            while ctx.snapshot()[1].exitcode is None or time.monotonic() < begin + 0.5:
+                await ctx.wait(0.01)
+            raise RuntimeError("the test itself")
+
+        def test_another():
+            pass
+    """)
+    shown = session.run(*ASYNCIO, *TIMEOUT)
+    assert "INTERNALERROR" not in shown
+    assert "1 failed, 1 passed" in shown
+    assert "(ranks cannot be told of: " in shown
+    assert session.survivors() == []
+
+
+def test_ranks_cannot_be_closed_by_their_own_loop(session: Session) -> None:
+    session.write("""
+        @pytest.mark.asyncio
+        async def test_it(ranks):
+            await ranks.start("train", PYTHON, ranks_of(STEPS))
+            with pytest.raises(RuntimeError, match="the loop of the ranks would wait for itself"):
+                ranks.close()
+    """)
+    assert "1 passed" in session.run(*ASYNCIO, *TIMEOUT, "--timeout=10")
+    assert session.survivors() == []
+
+
 def test_xdist(session: Session) -> None:
     session.write("""
         @pytest.fixture(scope="session")
