@@ -10,14 +10,18 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aelastic
 import aelastic.sync
+from aelastic.sync.signals import RaisesOnSignals
 from tests.helpers.apps import Application
 from tests.helpers.ranks import child, is_alive, redirected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READY = "echo ready; exec sleep 600"
 DEAF = child("ignores_term")
@@ -231,6 +235,37 @@ def test_torchs_variable_says_which_signals(monkeypatch: pytest.MonkeyPatch) -> 
         assert signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def test_a_signal_between_two_handlers_leaves_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_after_another() -> Iterator[signal.Signals]:
+        yield signal.SIGHUP
+        signal.raise_signal(signal.SIGHUP)
+        yield signal.SIGTERM
+
+    monkeypatch.setattr("aelastic.sync.signals.signals_to_handle", one_after_another)
+    with pytest.raises(aelastic.SignalException):
+        shell(READY)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_contexts_that_overlap_for_ever_do_not_pile_up() -> None:
+    """The next one is always started before the last one is closed."""
+    last = RaisesOnSignals()
+    last.enter()
+    for _ in range(sys.getrecursionlimit() + 10):
+        following = RaisesOnSignals()
+        following.enter()
+        last.leave()
+        last = following
+    held = 0
+    handler: Any = signal.getsignal(signal.SIGTERM)
+    while handler is not signal.SIG_DFL:
+        handler, held = handler._before, held + 1
+    last.leave()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert held <= 2
 
 
 def test_in_another_thread_no_handler_is_touched() -> None:

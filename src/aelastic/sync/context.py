@@ -44,8 +44,12 @@ class PContext(BlockingContext):
     def _open_portal(self) -> bool:
         opened = super()._open_portal()
         if opened:
-            self._signals.enter()
             weakref.finalize(self, self._signals.leave)
+            try:
+                self._signals.enter()
+            except BaseException:  # a signal that has come already
+                self._close_portal()
+                raise
         return opened
 
     def _close_portal(self) -> None:
