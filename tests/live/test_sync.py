@@ -16,6 +16,7 @@ import pytest
 
 import aelastic
 import aelastic.sync
+from aelastic.sync.launch import Options
 from aelastic.sync.signals import RaisesOnSignals
 from tests.helpers.apps import Application
 from tests.helpers.ranks import child, is_alive, redirected
@@ -338,3 +339,8 @@ def test_the_signatures_are_torchs() -> None:
         names = list(inspect.signature(getattr(torchs.PContext, method)).parameters)
         assert list(inspect.signature(getattr(aelastic.sync.PContext, method)).parameters) == names
     assert set(torchs.__all__) == set(aelastic.sync.__all__)
+
+
+def test_the_other_options_are_those_of_the_asynchronous_face() -> None:
+    theirs = inspect.signature(aelastic.start_processes).parameters.values()
+    assert set(Options.__annotations__) == {one.name for one in theirs if one.kind is one.KEYWORD_ONLY}
