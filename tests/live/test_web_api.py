@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +24,7 @@ from tests.helpers.ranks import is_alive, line_of, python, redirected, shell
 from tests.helpers.supervisors import LATER, STAYS, next_event, one_for_one, said, supervised
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     import httpx
@@ -108,6 +110,39 @@ async def test_a_start_that_failed() -> None:
     with pytest.raises(FileNotFoundError):
         await supervisor.start()
     assert (await answer(aelastic.web.dashboard(supervisor), "/api/runs/ranks"))["state"] == "failed"
+
+
+def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One that turns in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", [shell, one_for_one])
+async def test_another_loop_than_that_of_the_ranks_is_told(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+    there = contextlib.contextmanager(other_loop)
+    with there() as loop:
+        async with kind("exec sleep 600") as source:
+            app = aelastic.web.dashboard(source, token=TOKEN)
+            for path in ("", "/failures", "/ranks/0", "/stream", "/ranks/0/logs/stdout"):
+                asked = answer(app, f"/api/runs/ranks{path}", 500)
+                problem = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop))
+                assert "'ranks' was started in another loop" in problem["detail"]
+            for path in ("stop", "ranks/0/restart", "ranks/0/signal"):
+                asked_for = post(app, path, json={"signal": "SIGKILL"})
+                response = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked_for, loop))
+                assert response.status_code == 500
+            assert not source.done
+            assert "'ranks' was started in another loop" in caplog.text
+            assert (await answer(app, "/api/runs/ranks"))["state"] == "running"
+        ended = answer(app, "/api/runs/ranks")
+        over = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, loop))
+        assert over["state"] == "stopped", "what is over may be looked at from anywhere"
 
 
 async def test_sources_come_and_go() -> None:
@@ -206,6 +241,8 @@ async def test_the_log_of_the_present_attempt(tmp_path: Path) -> None:
         "/api/runs/ranks/ranks/1/logs/stdout",
         "/api/runs/ranks/ranks/-1/logs/stdout",
         "/api/runs/ranks/ranks/9999999999999999999999/logs/stdout",
+        f"/api/runs/ranks/ranks/{'9' * 5000}/logs/stdout",
+        "/api/runs/ranks/ranks/\u0660/logs/stdout",
         "/api/runs/..%2Franks/ranks/0/logs/stdout",
         "/api/runs/other/ranks/0/logs/stdout",
         "/..%2F__init__.py",
@@ -262,6 +299,28 @@ async def test_without_a_token_there_are_no_actions() -> None:
 async def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match="token: expected 16 characters or more"):
         aelastic.web.dashboard({}, token=token)
+
+
+@pytest.mark.parametrize("token", [TOKEN.encode(), 10**20, f"{TOKEN} ", f"{TOKEN}\n", f"\t{TOKEN}", f"{TOKEN} für"])
+async def test_a_token_that_no_header_can_bring_is_refused(token: Any) -> None:
+    with pytest.raises(aelastic.InvalidArgumentError, match="token: expected printable ASCII") as caught:
+        aelastic.web.dashboard({}, token=token)
+    assert "battery" not in str(caught.value), "it may be secret all the same"
+
+
+async def test_the_name_of_the_scheme_is_written_in_any_way() -> None:
+    async with shell("exec sleep 600") as ctx:
+        app = aelastic.web.dashboard(ctx, token=TOKEN)
+        assert (await post(app, "stop", headers={"Authorization": f"bearer {TOKEN}"})).status_code == 204
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "15", None])
+async def test_odd_times_are_refused(seconds: Any) -> None:
+    with pytest.raises(aelastic.InvalidArgumentError, match="heartbeat: expected more than 0 seconds"):
+        aelastic.web.dashboard({}, heartbeat=seconds)
+    if seconds != 0:
+        with pytest.raises(aelastic.InvalidArgumentError, match="linger: expected 0 seconds or more"):
+            aelastic.web.dashboard({}, linger=seconds)
 
 
 @pytest.mark.parametrize(
@@ -534,7 +593,10 @@ async def test_the_page_is_not_sent_twice() -> None:
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
 
 
-@pytest.mark.parametrize(("given", "complaint"), [({"a/b": None}, "a name without a slash"), (3, "got int")])
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [({"a/b": None}, "a name without a slash"), ({"..": None}, "a name without a slash"), (3, "got int")],
+)
 async def test_odd_sources_are_refused(given: Any, complaint: str) -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match=complaint):
         aelastic.web.dashboard(given)

@@ -216,6 +216,15 @@ async def metrics(app: ASGIApp) -> str:
         return (await web.get("/metrics")).text
 
 
+async def test_a_server_that_says_by_an_error_that_the_client_is_gone() -> None:
+    """As ASGI 2.4 has it."""
+    async with shell("exec sleep 600") as ctx:
+        app = dashboard(ctx)
+        async with Watcher(app, fails=OSError("gone")) as watcher:
+            await watcher.end()
+        assert "aelastic_watchers 0.0" in await metrics(app)
+
+
 async def test_silence_is_filled_with_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aelastic.web.hub.TABLE_PACE", 600.0)
     async with shell("exec sleep 600") as ctx, Watcher(dashboard(ctx, heartbeat=0.05)) as watcher:

@@ -37,10 +37,12 @@ class Actions:
     """POST only, and with ``Authorization: Bearer <token>``, which no form or link of another site can send."""
 
     def __init__(self, lookup: Lookup, token: str) -> None:
+        if not isinstance(token, str) or not (token.isascii() and token.isprintable()) or token != token.strip():
+            raise InvalidArgumentError("token: expected printable ASCII without spaces around it, as headers can bring")
         if len(token) < SHORTEST_TOKEN:
             raise InvalidArgumentError(f"token: expected {SHORTEST_TOKEN} characters or more, got {len(token)}")
         self._lookup = lookup
-        self._expected = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -64,7 +66,7 @@ class Actions:
             self._check(request)
             watched = self._lookup.watched(request)
             if "rank" in request.path_params:
-                self._lookup.rank(request, watched)
+                request.path_params["rank"] = self._lookup.rank(request, watched)
             logger.info("%s of %r asked for: %s", name, watched.name, request.path_params)
             try:
                 await action(watched, request)
@@ -77,8 +79,8 @@ class Actions:
         return handler
 
     def _check(self, request: Request) -> None:
-        given = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, self._expected):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), self._token):
             raise HTTPException(401, "the token is missing or wrong", {"www-authenticate": "Bearer"})
 
 

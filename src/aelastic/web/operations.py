@@ -49,11 +49,6 @@ class Operation:
     errors: Mapping[int, str] | None = None
     needs_token: bool = False
 
-    @property
-    def route(self) -> str:
-        """The path for Starlette."""
-        return self.path.replace("{rank}", "{rank:int}")
-
 
 def described(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
     """The OpenAPI description of ``operations``."""
