@@ -510,6 +510,36 @@ async def test_answers_are_as_described(described: tuple[ASGIApp, dict[str, Any]
             check(document, methods["get"]["responses"]["404"], missing)
 
 
+REFUSALS: list[tuple[str, str, str, dict[str, Any], int]] = [
+    ("GET", "/api/runs/{run}/ranks/{rank}", "absent", {}, 409),
+    ("GET", "/api/runs/{run}/stream", "absent", {}, 409),
+    ("GET", "/api/runs/{run}/ranks/{rank}/logs/{stream}", "absent", {}, 409),
+    ("GET", "/api/runs/{run}/ranks/{rank}/logs/{stream}", "ranks", {"params": {"limit": "-1"}}, 422),
+    ("GET", "/readyz", "", {}, 503),
+    ("POST", "/api/runs/{run}/stop", "absent", {}, 409),
+    ("POST", "/api/runs/{run}/stop", "nothing", {}, 404),
+    ("POST", "/api/runs/{run}/stop", "ranks", {"headers": {}}, 401),
+    ("POST", "/api/runs/{run}/ranks/{rank}/restart", "gang", {}, 422),
+    ("POST", "/api/runs/{run}/ranks/{rank}/signal", "ranks", {"content": b"{"}, 422),
+    ("POST", "/api/runs/{run}/ranks/{rank}/signal", "ranks", {"content": b" " * 2000}, 413),
+]
+
+
+async def test_refusals_are_as_described(tmp_path: Path) -> None:
+    specs = redirected(tmp_path)
+    async with one_for_one(STAYS, logs_specs=specs) as supervisor, shell("exec sleep 600") as gang:
+        app = aelastic.web.dashboard({"ranks": supervisor, "gang": gang, "absent": lambda: None}, token=TOKEN)
+        document = await answer(app, "/openapi.json")
+        async with client(app) as web:
+            for method, path, run, options, status in REFUSALS:
+                asked = path.format(run=run, rank=0, stream="stdout")
+                response = await web.request(method, asked, **({"headers": BEARER} | options))
+                assert response.status_code == status, asked
+                check(document, document["paths"][path][method.lower()]["responses"][str(status)], response)
+        too_many = document["paths"]["/api/runs/{run}/ranks/{rank}/logs/{stream}"]["get"]["responses"]
+        assert "503" in too_many, "as many readers are made to wait for their turn"
+
+
 def check(document: dict[str, Any], description: dict[str, Any], response: httpx.Response) -> None:
     """``response`` is what the ``description`` of the operation says."""
     ((media, content),) = description["content"].items()

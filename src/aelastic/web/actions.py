@@ -58,6 +58,8 @@ class Actions:
 
     def _operation(self, name: str, path: str, about: str, action: Action, body: type | None = None) -> Operation:
         errors = {404: "There is no such run or rank", 409: "It cannot be done now", 422: "It cannot be done here"}
+        if body is not None:
+            errors[413] = "The body is too large"
         handler = self._guarded(name, action)
         return Operation(name, "POST", path, about, handler, body=body, errors=errors, needs_token=True)
 
