@@ -59,13 +59,6 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert sum(len(portion.events) for portion in ring._portions) <= 50_000
 
 
-def test_of_many_events_at_once_the_last_are_sent() -> None:
-    ring = Ring()
-    ring.add(lines(1), [RankStarted(rank, 1, 0.0) for rank in range(3000)])
-    ranks = [event["rank"] for event in encoded(ring, 1)["events"]]
-    assert ranks == [*range(3000 - EVENTS_PER_PORTION, 3000)]
-
-
 def test_the_newest_is_kept_however_large() -> None:
     ring = Ring()
     ring.add(lines(1))
