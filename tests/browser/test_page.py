@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -249,10 +249,15 @@ def test_an_action_that_does_not_get_through_is_told(browser: Browser, token: No
 
 
 def test_why_there_is_no_stream_is_told_and_asked_again_in_peace(browser: Browser) -> None:
-    asked = []
+    asked: list[str] = []
     full = json.dumps({"detail": "100 watch already"})
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, body=full)
+
     with Visit(browser, QUIET) as visit:
-        visit.page.route("**/stream", lambda route: asked.append(route) or route.fulfill(status=503, body=full))
+        visit.page.route("**/stream", refuse)
         visit.page.reload()
         visit.see(visit.page.locator("#connection"), "100 watch already")
         before = len(asked)
