@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from aelastic.conduct import context as asynchronous
@@ -45,11 +46,10 @@ class PContext(BlockingContext):
         opened = super()._open_portal()
         if opened:
             weakref.finalize(self, self._signals.leave)
-            try:
-                self._signals.enter()
-            except BaseException:  # a signal that has come already
-                self._close_portal()
-                raise
+            with ExitStack() as undo:
+                undo.callback(self._close_portal)
+                self._signals.enter()  # raises what has come already
+                undo.pop_all()
         return opened
 
     def _close_portal(self) -> None:

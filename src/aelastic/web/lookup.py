@@ -47,7 +47,7 @@ class Lookup:
         if text is None:
             return None
         there = _ranks_of(watched)
-        return frozenset(there[one] for one in text[:10_000].split(",") if one in there)
+        return frozenset(there[one] for one in text.split(",") if one in there)
 
 
 def _ranks_of(watched: Watched) -> dict[str, int]:
