@@ -289,6 +289,22 @@ def test_failures_that_could_not_be_fetched_are_asked_for_again(browser: Browser
         visit.complaints = [one for one in visit.complaints if "ERR_FAILED" not in one]
 
 
+def test_a_new_failure_is_shown_when_their_number_does_not_grow(browser: Browser, token: None) -> None:
+    """Only the last attempts of a supervisor are remembered."""
+    with Visit(browser, QUIET) as visit:
+        run = httpx.get(f"{visit.url}/api/runs/ranks").json() | {"failures": 100}
+        tables = [{"now": 0, "run": run | {"failed_at": at}} for at in (1.0, 2.0)]
+        stream = "".join(f"event: table\ndata: {json.dumps(table)}\n\n" for table in tables)
+        visit.page.route("**/stream", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
+        asked: list[str] = []
+        visit.page.on("request", lambda request: asked.append(request.url) if "failures" in request.url else None)
+        visit.page.reload()
+        visit.see(visit.page.locator("#failure-count"), "100")
+        visit.page.wait_for_timeout(300)
+        assert len(asked) == 2
+        visit.page.unroute("**/stream")
+
+
 HIDDEN = """
 let away = false;
 Object.defineProperty(document, "hidden", { get: () => away });

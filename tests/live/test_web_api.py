@@ -21,7 +21,7 @@ import aelastic
 import aelastic.web
 from tests.helpers.asgi import client
 from tests.helpers.ranks import is_alive, line_of, python, redirected, shell
-from tests.helpers.supervisors import LATER, STAYS, next_event, one_for_one, said, supervised
+from tests.helpers.supervisors import AT_ONCE, LATER, STAYS, next_event, one_for_one, said, supervised
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -103,6 +103,7 @@ async def test_after_the_end(script: str, state: str) -> None:
         run = await answer(app, "/api/runs/ranks")
         assert (run["state"], run["actions"]) == (state, [])
         assert run["failures"] == (state != "succeeded")
+        assert (run["failed_at"] is None) == (state == "succeeded")
 
 
 async def test_a_start_that_failed() -> None:
@@ -197,6 +198,21 @@ async def test_of_many_failures_the_last_ones(monkeypatch: pytest.MonkeyPatch) -
         assert (await answer(app, "/api/runs/ranks"))["failures"] == 5
         failures = (await answer(app, "/api/runs/ranks/failures"))["failures"]
         assert [failure["attempt"] for failure in failures] == [4, 3, 2]
+
+
+async def test_a_new_failure_is_seen_although_an_old_one_was_forgotten_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aelastic.elastic.attempts.REMEMBERED", 2)
+    async with one_for_one(STAYS, STAYS, restart=AT_ONCE) as supervisor:
+        app, events = aelastic.web.dashboard(supervisor), supervisor.events()
+        runs = [await answer(app, "/api/runs/ranks")]
+        for attempt in range(1, 4):
+            supervisor.send_signal(signal.SIGKILL, 1)
+            await next_event(events, aelastic.RankStarted, rank=1, attempt=attempt)
+            runs.append(await answer(app, "/api/runs/ranks"))
+        latest = (await answer(app, "/api/runs/ranks/failures"))["failures"][0]
+    assert [run["failures"] for run in runs] == [0, 1, 2, 2]
+    assert runs[0]["failed_at"] is None
+    assert runs[1]["failed_at"] < runs[2]["failed_at"] < runs[3]["failed_at"] == latest["failed_at"]
 
 
 async def test_an_end_that_was_one_too_many_is_a_failure() -> None:

@@ -6,7 +6,7 @@ const $ = (id) => document.getElementById(id);
 const MOST_EVENTS = 500, LOOK_AGAIN = 5000, LOOK_SOON = 1500;
 const log = new Log($("log"));
 const state = { run: null, chosen: new Set(), source: null, resting: false, looking: 0, over: null, rows: new Map(), token: "", actions: false, skew: 0, table: null,
-  lost: 0, failures: -1 };
+  lost: 0, failed: null };
 
 const address = (...parts) => ["api", "runs", ...parts.map((part) => encodeURIComponent(part))].join("/");
 
@@ -60,7 +60,7 @@ function choose(name) {
   if (name === null && state.run === null && $("nothing").hidden === false) return;
   state.run = name;
   state.chosen.clear();
-  state.failures = -1;
+  state.failed = null;
   state.over = null;
   $("rows").replaceChildren();
   $("events").replaceChildren();
@@ -207,7 +207,7 @@ function showTable({ now, run }) {
   const there = new Set(run.ranks.map((rank) => rank.rank));
   for (const [number, row] of state.rows) if (!there.has(number)) { row.line.remove(); state.rows.delete(number); }
   for (const rank of run.ranks) update(state.rows.get(rank.rank) ?? makeRow(rank.rank), rank, acts, run);
-  if (run.failures !== state.failures) showFailures(run.failures);
+  if (state.failed !== markOf(run)) showFailures(run);
 }
 
 function makeRow(number) {
@@ -276,20 +276,22 @@ function showChosen() {
 
 // Failures and events
 
-async function showFailures(number) {
-  const news = state.failures >= 0 && number > state.failures;
-  state.failures = number;
-  $("failure-count").hidden = number === 0;
-  $("failure-count").textContent = String(number);
-  const run = state.run;
+// Old failures are forgotten for new ones, so their number alone does not tell.
+const markOf = (run) => `${run.name} ${run.failures} ${run.failed_at}`;
+
+async function showFailures(run) {
+  const mark = markOf(run), news = state.failed !== null;
+  state.failed = mark;
+  $("failure-count").hidden = run.failures === 0;
+  $("failure-count").textContent = String(run.failures);
   let failures = [];
   try {
-    if (number) ({ failures } = await get(address(run, "failures")));
+    if (run.failures) ({ failures } = await get(address(run.name, "failures")));
   } catch {
-    if (state.run === run) state.failures = -1;  // with the next table
+    if (state.failed === mark) state.failed = "";  // again with the next table
     return;
   }
-  if (state.run !== run || state.failures !== number) return;
+  if (state.failed !== mark) return;
   if (news && failures.length) $("news").textContent = `Rank ${failures[0].rank} ${failures[0].reason}`;
   $("failures").replaceChildren(...(failures.length ? failures.map(failureCard) : [element("p", { className: "hint", textContent: "Nothing has failed." })]));
 }
@@ -448,6 +450,5 @@ for (const [index, tab] of tabs.entries()) {
 }
 
 setInterval(() => { for (const row of state.rows.values()) showUptime(row); }, 1000);
-showFailures(0);
 tabsOfThisHost.postMessage(ME);
 lookForRuns();
