@@ -433,6 +433,24 @@ async def test_odd_signals_are_refused(body: dict[str, Any], status: int) -> Non
         assert not ctx.done
 
 
+async def test_a_client_that_leaves_amid_its_request_is_no_fault_of_the_service() -> None:
+    coming = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with shell("exec sleep 600") as ctx:
+        scope = {"type": "http", "method": "POST", "path": "/api/runs/ranks/ranks/0/signal", "query_string": b""}
+        headers = [(b"authorization", BEARER["Authorization"].encode())]
+        await aelastic.web.dashboard(ctx, token=TOKEN)({**scope, "headers": headers}, receive, send)
+        assert sent[0]["status"] == 499
+        assert not ctx.done
+
+
 # Health and figures
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from aelastic.elastic.supervisor import Supervisor
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
+from aelastic.web.disconnect import CLIENT_CLOSED_REQUEST
 from aelastic.web.operations import Operation
 from aelastic.web.values import Signal
 
@@ -114,12 +116,14 @@ async def _signal(watched: Watched, request: Request) -> None:
 
 async def _body(request: Request) -> Signal:
     data = b""
-    async for block in request.stream():
-        data += block
-        if len(data) > _LARGEST_BODY:
-            raise HTTPException(413, f"the body has more than {_LARGEST_BODY} bytes")
     try:
+        async for block in request.stream():
+            data += block
+            if len(data) > _LARGEST_BODY:
+                raise HTTPException(413, f"the body has more than {_LARGEST_BODY} bytes")
         return msgspec.json.decode(data, type=Signal)
+    except ClientDisconnect as error:  # which would be logged as a fault of the application
+        raise HTTPException(CLIENT_CLOSED_REQUEST, "the client has gone away") from error
     except msgspec.DecodeError as error:
         raise HTTPException(422, f"the body is not what it should be: {error}") from error
 
