@@ -424,6 +424,7 @@ async def test_a_signal(tmp_path: Path) -> None:
         ({"json": []}, 422),
         ({"content": b"\xff{"}, 422),
         ({"content": b""}, 422),
+        ({"content": b'{"x":' + b"[" * 1018}, 422),
         ({"content": b" " * 2000}, 413),
     ],
 )

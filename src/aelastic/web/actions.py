@@ -124,7 +124,7 @@ async def _body(request: Request) -> Signal:
         return msgspec.json.decode(data, type=Signal)
     except ClientDisconnect as error:  # which would be logged as a fault of the application
         raise HTTPException(CLIENT_CLOSED_REQUEST, "the client has gone away") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise HTTPException(422, f"the body is not what it should be: {error}") from error
 
 
