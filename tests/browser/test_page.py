@@ -6,6 +6,7 @@ Needs playwright and a Chromium on the path (Debian: chromium). The browser and 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import signal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -218,6 +219,124 @@ def test_an_action_can_be_thought_better_of(browser: Browser, token: None) -> No
         expect(visit.page.locator("#ask")).not_to_be_visible(timeout=PATIENCE)
         visit.see(visit.row(0), "running")
         assert not [url for url in visit.asked if url.endswith("/stop")]
+
+
+def test_an_action_is_for_the_run_that_it_was_confirmed_for(browser: Browser, token: None) -> None:
+    """Although another one is shown by then, since that one has gone from the mapping."""
+    other = {"name": "other", "title": "other", "state": "running", "ranks": {}}
+    with Visit(browser, QUIET) as visit:
+        visit.page.get_by_role("button", name="Stop all").click()
+        runs = json.dumps({"now": 0, "actions": True, "runs": [other]})
+        visit.page.route("**/api/runs", lambda route: route.fulfill(body=runs, content_type="application/json"))
+        visit.see(visit.page.locator("#title"), "other")
+        visit.page.get_by_role("button", name="Do it").click()
+        visit.page.locator("#token").fill(TOKEN)
+        visit.page.get_by_role("button", name="Go on").click()
+        visit.see(visit.page.locator("#news"), "Stop all of workers: done")
+        assert [url for url in visit.asked if url.endswith("/stop")] == [f"{visit.url}/api/runs/ranks/stop"]
+        visit.complaints = [one for one in visit.complaints if "404" not in one]
+
+
+def test_an_action_that_does_not_get_through_is_told(browser: Browser, token: None) -> None:
+    with Visit(browser, QUIET) as visit:
+        visit.page.route("**/stop", lambda route: route.abort())
+        visit.page.get_by_role("button", name="Stop all").click()
+        visit.page.get_by_role("button", name="Do it").click()
+        visit.page.locator("#token").fill(TOKEN)
+        visit.page.get_by_role("button", name="Go on").click()
+        visit.see(visit.page.locator("#news"), "Stop all of workers: Failed to fetch")
+        visit.complaints = [one for one in visit.complaints if "ERR_FAILED" not in one]
+
+
+def test_why_there_is_no_stream_is_told_and_asked_again_in_peace(browser: Browser) -> None:
+    asked: list[str] = []
+    full = json.dumps({"detail": "100 watch already"})
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, body=full)
+
+    with Visit(browser, QUIET) as visit:
+        visit.page.route("**/stream", refuse)
+        visit.page.reload()
+        visit.see(visit.page.locator("#connection"), "100 watch already")
+        before = len(asked)
+        visit.page.wait_for_timeout(3000)
+        assert len(asked) - before <= 8, "a stream and its reason each 1.5 s"
+        visit.page.unroute("**/stream")
+        visit.see(visit.page.locator("#connection"), "live")
+        visit.complaints = [one for one in visit.complaints if "503" not in one]
+
+
+def test_a_refusal_of_everything_is_told(browser: Browser) -> None:
+    wrong = json.dumps({"detail": "started in another loop"})
+    with Visit(browser, QUIET) as visit:
+        visit.page.route("**/api/runs", lambda route: route.fulfill(status=500, body=wrong))
+        visit.page.reload()
+        visit.see(visit.page.locator("#connection"), "started in another loop")
+        visit.complaints = [one for one in visit.complaints if "500" not in one]
+
+
+def test_failures_that_could_not_be_fetched_are_asked_for_again(browser: Browser, token: None) -> None:
+    with Visit(browser, QUIET, QUIET) as visit:
+        visit.see(visit.row(1), "running")
+        visit.page.route("**/failures", lambda route: route.abort())
+        visit.signal(1, signal.SIGKILL)
+        visit.see(visit.page.locator("#failure-count"), "1")
+        visit.page.unroute("**/failures")
+        visit.page.get_by_role("tab", name="Failures").click()
+        visit.see(visit.page.locator("article.failure"), "Signal 9 (SIGKILL) received by PID")
+        visit.complaints = [one for one in visit.complaints if "ERR_FAILED" not in one]
+
+
+def test_a_new_failure_is_shown_when_their_number_does_not_grow(browser: Browser, token: None) -> None:
+    """Only the last attempts of a supervisor are remembered."""
+    with Visit(browser, QUIET) as visit:
+        run = httpx.get(f"{visit.url}/api/runs/ranks").json() | {"failures": 100}
+        tables = [{"now": 0, "run": run | {"failed_at": at}} for at in (1.0, 2.0)]
+        stream = "".join(f"event: table\ndata: {json.dumps(table)}\n\n" for table in tables)
+        visit.page.route("**/stream", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
+        asked: list[str] = []
+        visit.page.on("request", lambda request: asked.append(request.url) if "failures" in request.url else None)
+        visit.page.reload()
+        visit.see(visit.page.locator("#failure-count"), "100")
+        visit.page.wait_for_timeout(300)
+        assert len(asked) == 2
+        visit.page.unroute("**/stream")
+
+
+HIDDEN = """
+let away = false;
+Object.defineProperty(document, "hidden", { get: () => away });
+window.turn = (hidden) => { away = hidden; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+
+
+def test_more_tabs_than_a_browser_has_connections(browser: Browser) -> None:
+    """A headless browser shows all of its tabs; so these are told when they are looked at."""
+    with Visit(browser, CHATTY) as visit:
+        visit.page.goto("about:blank")
+        context = browser.new_context()
+        context.set_default_timeout(PATIENCE)
+        context.add_init_script(HIDDEN)
+        tabs: list[Page] = []
+        try:
+            for _ in range(9):
+                if tabs:
+                    tabs[-1].evaluate("turn(true)")
+                tabs.append(context.new_page())
+                tabs[-1].goto(f"{visit.url}/")
+                visit.see(tabs[-1].locator("#connection"), "live")
+                visit.see(tabs[-1].locator("#log .row").last, "step")
+            visit.see(tabs[0].locator("#connection"), "resting")
+            expect(tabs[0]).to_have_title("workers: running", timeout=PATIENCE)
+            tabs[-1].evaluate("turn(true)")
+            tabs[0].evaluate("turn(false)")
+            visit.see(tabs[0].locator("#connection"), "live")
+            expect(tabs[7].locator("#connection")).to_have_text("live", timeout=PATIENCE)
+            assert [tab.locator("#connection").inner_text() for tab in tabs].count("live") == 4
+        finally:
+            context.close()
 
 
 def test_search_pause_and_choice(browser: Browser) -> None:

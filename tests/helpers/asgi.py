@@ -24,9 +24,14 @@ def client(app: ASGIApp, root_path: str = "") -> httpx.AsyncClient:
 
 
 class Watcher:
-    """Follows the stream of ``run``; ``events`` has what it got: name and data. It stops reading without ``reads``."""
+    """Follows the stream of ``run``; ``events`` has what it got: name and data. It stops reading without ``reads``.
 
-    def __init__(self, app: ASGIApp, run: str = "ranks", query: str = "", last: str = "") -> None:
+    ``fails``: what the server raises instead of sending, from the second message on.
+    """
+
+    def __init__(
+        self, app: ASGIApp, run: str = "ranks", query: str = "", last: str = "", fails: Exception | None = None
+    ) -> None:
         headers = [(b"last-event-id", last.encode())] if last else []
         self.scope = {
             "type": "http",
@@ -50,6 +55,7 @@ class Watcher:
         self._left = asyncio.Event()
         self._changed = asyncio.Event()
         self._app = app
+        self._fails = fails
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow())
@@ -125,6 +131,8 @@ class Watcher:
 
     async def _send(self, message: Message) -> None:
         await self.reads.wait()
+        if self._fails is not None and self.events:
+            raise self._fails
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}

@@ -250,6 +250,58 @@ def test_the_first_failure_ends_the_session(session: Session) -> None:
     assert session.survivors() == []
 
 
+def test_a_service_that_a_test_has_closed_does_not_end_the_session(session: Session) -> None:
+    session.write("""
+        def test_it(services):
+            service = services.start("steps", PYTHON, ranks_of(STEPS), readiness=aelastic.LogProbe("step 3"))
+            service.close()
+            raise RuntimeError("the test itself")
+
+        def test_another():
+            pass
+    """)
+    shown = session.run()
+    assert "steps: 'steps' was not started, or is closed" in shown
+    assert "1 failed, 1 passed" in shown
+    assert session.survivors() == []
+
+
+def test_a_timeout_that_comes_while_ranks_are_heard_does_not_end_the_session(session: Session) -> None:
+    """As pytest-timeout's, whose timer still runs when the test itself is over."""
+    session.write("""
+        import signal
+
+        @pytest.mark.asyncio
+        async def test_it(ranks):
+            ctx = await ranks.start("train", PYTHON, ranks_of(STEPS, "raise SystemExit(3)"), failure_grace=600)
+            while ctx.snapshot()[1].exitcode is None:
+                await ctx.wait(0.01)
+            signal.signal(signal.SIGALRM, lambda *_: pytest.fail("Timeout"))
+            signal.setitimer(signal.ITIMER_REAL, 0.5)  # they are heard for two seconds
+            raise RuntimeError("the test itself")
+
+        def test_another():
+            pass
+    """)
+    shown = session.run(*ASYNCIO)
+    assert "INTERNALERROR" not in shown
+    assert "1 failed, 1 passed" in shown
+    assert "(ranks cannot be told of: " in shown
+    assert session.survivors() == []
+
+
+def test_ranks_cannot_be_closed_by_their_own_loop(session: Session) -> None:
+    session.write("""
+        @pytest.mark.asyncio
+        async def test_it(ranks):
+            await ranks.start("train", PYTHON, ranks_of(STEPS))
+            with pytest.raises(RuntimeError, match="the loop of the ranks would wait for itself"):
+                ranks.close()
+    """)
+    assert "1 passed" in session.run(*ASYNCIO, *TIMEOUT, "--timeout=10")
+    assert session.survivors() == []
+
+
 def test_xdist(session: Session) -> None:
     session.write("""
         @pytest.fixture(scope="session")

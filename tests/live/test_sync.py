@@ -9,15 +9,21 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aelastic
 import aelastic.sync
+from aelastic.sync.launch import Options
+from aelastic.sync.signals import RaisesOnSignals
 from tests.helpers.apps import Application
 from tests.helpers.ranks import child, is_alive, redirected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READY = "echo ready; exec sleep 600"
 DEAF = child("ignores_term")
@@ -191,6 +197,28 @@ def test_ctrl_c_during_the_start_stops_what_was_started() -> None:
         shell(*[READY] * 400)
 
 
+class Interrupted(Future[Any]):
+    """Who waits for it is interrupted."""
+
+    waited = False
+
+    def result(self, timeout: float | None = None) -> Any:
+        if threading.current_thread() is threading.main_thread() and not self.waited:
+            self.waited = True
+            raise KeyboardInterrupt
+        return super().result(timeout)
+
+
+def test_ctrl_c_before_the_loop_runs_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aelastic.conduct.portal.Future", Interrupted)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        shell(READY)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
 def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
     ctx = shell(DEAF, shutdown_timeout=600, logs_specs=redirected(tmp_path))
     next(line for line in ctx.logs() if "ready" in line.text)
@@ -231,6 +259,37 @@ def test_torchs_variable_says_which_signals(monkeypatch: pytest.MonkeyPatch) -> 
         assert signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def test_a_signal_between_two_handlers_leaves_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_after_another() -> Iterator[signal.Signals]:
+        yield signal.SIGHUP
+        signal.raise_signal(signal.SIGHUP)
+        yield signal.SIGTERM
+
+    monkeypatch.setattr("aelastic.sync.signals.signals_to_handle", one_after_another)
+    with pytest.raises(aelastic.SignalException):
+        shell(READY)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_contexts_that_overlap_for_ever_do_not_pile_up() -> None:
+    """The next one is always started before the last one is closed."""
+    last = RaisesOnSignals()
+    last.enter()
+    for _ in range(sys.getrecursionlimit() + 10):
+        following = RaisesOnSignals()
+        following.enter()
+        last.leave()
+        last = following
+    held = 0
+    handler: Any = signal.getsignal(signal.SIGTERM)
+    while handler is not signal.SIG_DFL:
+        handler, held = handler._before, held + 1
+    last.leave()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert held <= 2
 
 
 def test_in_another_thread_no_handler_is_touched() -> None:
@@ -303,3 +362,8 @@ def test_the_signatures_are_torchs() -> None:
         names = list(inspect.signature(getattr(torchs.PContext, method)).parameters)
         assert list(inspect.signature(getattr(aelastic.sync.PContext, method)).parameters) == names
     assert set(torchs.__all__) == set(aelastic.sync.__all__)
+
+
+def test_the_other_options_are_those_of_the_asynchronous_face() -> None:
+    theirs = inspect.signature(aelastic.start_processes).parameters.values()
+    assert set(Options.__annotations__) == {one.name for one in theirs if one.kind is one.KEYWORD_ONLY}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +21,10 @@ import aelastic
 import aelastic.web
 from tests.helpers.asgi import client
 from tests.helpers.ranks import is_alive, line_of, python, redirected, shell
-from tests.helpers.supervisors import LATER, STAYS, next_event, one_for_one, said, supervised
+from tests.helpers.supervisors import AT_ONCE, LATER, STAYS, next_event, one_for_one, said, supervised
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     import httpx
@@ -101,6 +103,7 @@ async def test_after_the_end(script: str, state: str) -> None:
         run = await answer(app, "/api/runs/ranks")
         assert (run["state"], run["actions"]) == (state, [])
         assert run["failures"] == (state != "succeeded")
+        assert (run["failed_at"] is None) == (state == "succeeded")
 
 
 async def test_a_start_that_failed() -> None:
@@ -108,6 +111,39 @@ async def test_a_start_that_failed() -> None:
     with pytest.raises(FileNotFoundError):
         await supervisor.start()
     assert (await answer(aelastic.web.dashboard(supervisor), "/api/runs/ranks"))["state"] == "failed"
+
+
+def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One that turns in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", [shell, one_for_one])
+async def test_another_loop_than_that_of_the_ranks_is_told(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+    there = contextlib.contextmanager(other_loop)
+    with there() as loop:
+        async with kind("exec sleep 600") as source:
+            app = aelastic.web.dashboard(source, token=TOKEN)
+            for path in ("", "/failures", "/ranks/0", "/stream", "/ranks/0/logs/stdout"):
+                asked = answer(app, f"/api/runs/ranks{path}", 500)
+                problem = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop))
+                assert "'ranks' was started in another loop" in problem["detail"]
+            for path in ("stop", "ranks/0/restart", "ranks/0/signal"):
+                asked_for = post(app, path, json={"signal": "SIGKILL"})
+                response = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked_for, loop))
+                assert response.status_code == 500
+            assert not source.done
+            assert "'ranks' was started in another loop" in caplog.text
+            assert (await answer(app, "/api/runs/ranks"))["state"] == "running"
+        ended = answer(app, "/api/runs/ranks")
+        over = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, loop))
+        assert over["state"] == "stopped", "what is over may be looked at from anywhere"
 
 
 async def test_sources_come_and_go() -> None:
@@ -164,6 +200,21 @@ async def test_of_many_failures_the_last_ones(monkeypatch: pytest.MonkeyPatch) -
         assert [failure["attempt"] for failure in failures] == [4, 3, 2]
 
 
+async def test_a_new_failure_is_seen_although_an_old_one_was_forgotten_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aelastic.elastic.attempts.REMEMBERED", 2)
+    async with one_for_one(STAYS, STAYS, restart=AT_ONCE) as supervisor:
+        app, events = aelastic.web.dashboard(supervisor), supervisor.events()
+        runs = [await answer(app, "/api/runs/ranks")]
+        for attempt in range(1, 4):
+            supervisor.send_signal(signal.SIGKILL, 1)
+            await next_event(events, aelastic.RankStarted, rank=1, attempt=attempt)
+            runs.append(await answer(app, "/api/runs/ranks"))
+        latest = (await answer(app, "/api/runs/ranks/failures"))["failures"][0]
+    assert [run["failures"] for run in runs] == [0, 1, 2, 2]
+    assert runs[0]["failed_at"] is None
+    assert runs[1]["failed_at"] < runs[2]["failed_at"] < runs[3]["failed_at"] == latest["failed_at"]
+
+
 async def test_an_end_that_was_one_too_many_is_a_failure() -> None:
     policy = aelastic.RestartPolicy("always", max_restarts=1, backoff=0)
     async with supervised("true", restart=policy) as supervisor:
@@ -206,6 +257,8 @@ async def test_the_log_of_the_present_attempt(tmp_path: Path) -> None:
         "/api/runs/ranks/ranks/1/logs/stdout",
         "/api/runs/ranks/ranks/-1/logs/stdout",
         "/api/runs/ranks/ranks/9999999999999999999999/logs/stdout",
+        f"/api/runs/ranks/ranks/{'9' * 5000}/logs/stdout",
+        "/api/runs/ranks/ranks/\u0660/logs/stdout",
         "/api/runs/..%2Franks/ranks/0/logs/stdout",
         "/api/runs/other/ranks/0/logs/stdout",
         "/..%2F__init__.py",
@@ -262,6 +315,28 @@ async def test_without_a_token_there_are_no_actions() -> None:
 async def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match="token: expected 16 characters or more"):
         aelastic.web.dashboard({}, token=token)
+
+
+@pytest.mark.parametrize("token", [TOKEN.encode(), 10**20, f"{TOKEN} ", f"{TOKEN}\n", f"\t{TOKEN}", f"{TOKEN} für"])
+async def test_a_token_that_no_header_can_bring_is_refused(token: Any) -> None:
+    with pytest.raises(aelastic.InvalidArgumentError, match="token: expected printable ASCII") as caught:
+        aelastic.web.dashboard({}, token=token)
+    assert "battery" not in str(caught.value), "it may be secret all the same"
+
+
+async def test_the_name_of_the_scheme_is_written_in_any_way() -> None:
+    async with shell("exec sleep 600") as ctx:
+        app = aelastic.web.dashboard(ctx, token=TOKEN)
+        assert (await post(app, "stop", headers={"Authorization": f"bearer {TOKEN}"})).status_code == 204
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "15", None])
+async def test_odd_times_are_refused(seconds: Any) -> None:
+    with pytest.raises(aelastic.InvalidArgumentError, match="heartbeat: expected more than 0 seconds"):
+        aelastic.web.dashboard({}, heartbeat=seconds)
+    if seconds != 0:
+        with pytest.raises(aelastic.InvalidArgumentError, match="linger: expected 0 seconds or more"):
+            aelastic.web.dashboard({}, linger=seconds)
 
 
 @pytest.mark.parametrize(
@@ -349,12 +424,31 @@ async def test_a_signal(tmp_path: Path) -> None:
         ({"json": []}, 422),
         ({"content": b"\xff{"}, 422),
         ({"content": b""}, 422),
+        ({"content": b'{"x":' + b"[" * 1018}, 422),
         ({"content": b" " * 2000}, 413),
     ],
 )
 async def test_odd_signals_are_refused(body: dict[str, Any], status: int) -> None:
     async with shell("exec sleep 600") as ctx:
         assert (await post(aelastic.web.dashboard(ctx, token=TOKEN), "ranks/0/signal", **body)).status_code == status
+        assert not ctx.done
+
+
+async def test_a_client_that_leaves_amid_its_request_is_no_fault_of_the_service() -> None:
+    coming = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with shell("exec sleep 600") as ctx:
+        scope = {"type": "http", "method": "POST", "path": "/api/runs/ranks/ranks/0/signal", "query_string": b""}
+        headers = [(b"authorization", BEARER["Authorization"].encode())]
+        await aelastic.web.dashboard(ctx, token=TOKEN)({**scope, "headers": headers}, receive, send)
+        assert sent[0]["status"] == 499
         assert not ctx.done
 
 
@@ -451,6 +545,36 @@ async def test_answers_are_as_described(described: tuple[ASGIApp, dict[str, Any]
             check(document, methods["get"]["responses"]["404"], missing)
 
 
+REFUSALS: list[tuple[str, str, str, dict[str, Any], int]] = [
+    ("GET", "/api/runs/{run}/ranks/{rank}", "absent", {}, 409),
+    ("GET", "/api/runs/{run}/stream", "absent", {}, 409),
+    ("GET", "/api/runs/{run}/ranks/{rank}/logs/{stream}", "absent", {}, 409),
+    ("GET", "/api/runs/{run}/ranks/{rank}/logs/{stream}", "ranks", {"params": {"limit": "-1"}}, 422),
+    ("GET", "/readyz", "", {}, 503),
+    ("POST", "/api/runs/{run}/stop", "absent", {}, 409),
+    ("POST", "/api/runs/{run}/stop", "nothing", {}, 404),
+    ("POST", "/api/runs/{run}/stop", "ranks", {"headers": {}}, 401),
+    ("POST", "/api/runs/{run}/ranks/{rank}/restart", "gang", {}, 422),
+    ("POST", "/api/runs/{run}/ranks/{rank}/signal", "ranks", {"content": b"{"}, 422),
+    ("POST", "/api/runs/{run}/ranks/{rank}/signal", "ranks", {"content": b" " * 2000}, 413),
+]
+
+
+async def test_refusals_are_as_described(tmp_path: Path) -> None:
+    specs = redirected(tmp_path)
+    async with one_for_one(STAYS, logs_specs=specs) as supervisor, shell("exec sleep 600") as gang:
+        app = aelastic.web.dashboard({"ranks": supervisor, "gang": gang, "absent": lambda: None}, token=TOKEN)
+        document = await answer(app, "/openapi.json")
+        async with client(app) as web:
+            for method, path, run, options, status in REFUSALS:
+                asked = path.format(run=run, rank=0, stream="stdout")
+                response = await web.request(method, asked, **({"headers": BEARER} | options))
+                assert response.status_code == status, asked
+                check(document, document["paths"][path][method.lower()]["responses"][str(status)], response)
+        too_many = document["paths"]["/api/runs/{run}/ranks/{rank}/logs/{stream}"]["get"]["responses"]
+        assert "503" in too_many, "as many readers are made to wait for their turn"
+
+
 def check(document: dict[str, Any], description: dict[str, Any], response: httpx.Response) -> None:
     """``response`` is what the ``description`` of the operation says."""
     ((media, content),) = description["content"].items()
@@ -534,7 +658,10 @@ async def test_the_page_is_not_sent_twice() -> None:
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
 
 
-@pytest.mark.parametrize(("given", "complaint"), [({"a/b": None}, "a name without a slash"), (3, "got int")])
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [({"a/b": None}, "a name without a slash"), ({"..": None}, "a name without a slash"), (3, "got int")],
+)
 async def test_odd_sources_are_refused(given: Any, complaint: str) -> None:
     with pytest.raises(aelastic.InvalidArgumentError, match=complaint):
         aelastic.web.dashboard(given)

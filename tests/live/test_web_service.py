@@ -21,7 +21,8 @@ from starlette.requests import Request
 import aelastic
 import aelastic.web
 from tests.helpers.apps import LOOPS, Application, describe, marked, python_path
-from tests.helpers.ranks import child, is_alive, shell, wait_until_gone
+from tests.helpers.asgi import Watcher
+from tests.helpers.ranks import child, is_alive, redirected, shell, wait_until_gone
 from tests.helpers.supervisors import STAYS, one_for_one
 
 if TYPE_CHECKING:
@@ -252,3 +253,31 @@ async def test_a_lifespan_starts_ranks_and_stops_them() -> None:
             assert is_alive(pids[0])
         assert not is_alive(pids[0])
         assert app.state.workers.done
+
+
+@pytest.mark.parametrize("linger", [0.0, 30.0])
+def test_a_watcher_in_a_later_loop(linger: float, tmp_path: Path) -> None:
+    """Applications are run again and again in tests, each time in a loop of its own."""
+    sources: list[Any] = []
+    app = aelastic.web.dashboard(lambda: sources[-1], linger=linger)
+
+    async def watch(ends: bool) -> None:
+        async with shell("echo here; exec sleep 600", logs_specs=redirected(tmp_path)) as ctx:
+            sources.append(ctx)
+            async with Watcher(app) as watcher:
+                await watcher.line("here")
+                if not ends:
+                    return
+                ctx.request_stop()
+                await watcher.event("over")
+                await watcher.end()
+
+    async def watch_what_is_over() -> None:
+        async with Watcher(app) as watcher:
+            assert (await watcher.event("table"))["run"]["state"] == "stopped"
+            await watcher.event("over")
+            await watcher.end()
+
+    for ends in (False, True, False):
+        asyncio.run(watch(ends))
+        asyncio.run(watch_what_is_over())

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from starlette.requests import Request
 
 import aelastic
 import aelastic.web
 from aelastic.web.hub import Hub
+from aelastic.web.lookup import Lookup
+from aelastic.web.sources import Sources
 from aelastic.web.stream import Position
 from tests.helpers.asgi import Watcher, client
 from tests.helpers.ranks import line_of, python, redirected, shell
@@ -62,6 +65,14 @@ async def test_only_the_chosen_ranks(tmp_path: Path) -> None:
         async with Watcher(dashboard(ctx), query="ranks=1,2,7,x") as watcher:
             await watcher.line("line")
             assert {row[0] for row in watcher.rows} == {1, 2}
+
+
+async def test_thousands_of_ranks_are_chosen() -> None:
+    supervisor = one_for_one(*["true"] * 4000)
+    chosen = range(1000, 4000)
+    query = f"ranks={','.join(map(str, chosen))}".encode()
+    request = Request({"type": "http", "query_string": query, "headers": []})
+    assert Lookup(Sources(supervisor)).ranks(request, supervisor) == frozenset(chosen)
 
 
 async def test_a_rank_that_dies_is_told_at_once(tmp_path: Path) -> None:
@@ -214,6 +225,15 @@ async def test_what_nobody_watches_is_not_kept() -> None:
 async def metrics(app: ASGIApp) -> str:
     async with client(app) as web:
         return (await web.get("/metrics")).text
+
+
+async def test_a_server_that_says_by_an_error_that_the_client_is_gone() -> None:
+    """As ASGI 2.4 has it."""
+    async with shell("exec sleep 600") as ctx:
+        app = dashboard(ctx)
+        async with Watcher(app, fails=OSError("gone")) as watcher:
+            await watcher.end()
+        assert "aelastic_watchers 0.0" in await metrics(app)
 
 
 async def test_silence_is_filled_with_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,12 @@ class Portal:
         opened: Future[_Opened] = Future()
         self._pid = os.getpid()
         self._thread = threading.Thread(target=anyio.run, args=(_live, opened), name=f"aelastic-{name}", daemon=True)
-        self._thread.start()
-        self._portal, self._loop, self._closing = opened.result()
+        try:
+            self._thread.start()
+            self._portal, self._loop, self._closing = opened.result()
+        except BaseException:  # an interrupt: nobody will ever close it
+            opened.add_done_callback(_end_at_once)
+            raise
 
     @property
     def is_ours(self) -> bool:
@@ -57,6 +61,11 @@ class Portal:
         self.end_soon()
         if self.is_ours:
             self._thread.join()
+
+
+def _end_at_once(opened: Future[_Opened]) -> None:
+    _, loop, closing = opened.result()
+    loop.call_soon_threadsafe(closing.set)
 
 
 async def _live(opened: Future[_Opened]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from aelastic.conduct import context as asynchronous
@@ -44,8 +45,11 @@ class PContext(BlockingContext):
     def _open_portal(self) -> bool:
         opened = super()._open_portal()
         if opened:
-            self._signals.enter()
             weakref.finalize(self, self._signals.leave)
+            with ExitStack() as undo:
+                undo.callback(self._close_portal)
+                self._signals.enter()  # raises what has come already
+                undo.pop_all()
         return opened
 
     def _close_portal(self) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aelastic.conduct.containment import Mode
     from aelastic.conduct.functions import StartMethod
+    from aelastic.conduct.sockets import Sockets
     from aelastic.logs.specs import LogsSpecs
     from aelastic.numa import NumaOptions
     from aelastic.readiness import Readiness
@@ -29,6 +30,7 @@ class Options(TypedDict, total=False):
     watchdog: float | None
     strip_escapes: bool | None
     containment: Mode | None
+    sockets: Sockets
     preload: Sequence[str]
 
 

@@ -30,7 +30,9 @@ class RaisesOnSignals:
     def enter(self) -> None:
         """Handle from now on."""
         if threading.current_thread() is threading.main_thread():
-            self._handlers = [_Handler(number) for number in signals_to_handle() if _would_end_us(number)]
+            for number in filter(_would_end_us, signals_to_handle()):
+                self._handlers.append(_Handler(number))
+                self._handlers[-1].enter()  # from here on it may raise, and has to be known
 
     def leave(self) -> None:
         """Handle no longer."""
@@ -44,8 +46,11 @@ class _Handler:
         self._number = number
         self._left = False
         self._pid = os.getpid()
-        self._before = signal.getsignal(number)
-        signal.signal(number, self)
+        self._before: Any = signal.getsignal(number)
+
+    def enter(self) -> None:
+        """Handle from now on."""
+        signal.signal(self._number, self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self._left or os.getpid() != self._pid:  # it could not be taken back, or came along by a fork
@@ -62,12 +67,15 @@ class _Handler:
         now: object = signal.getsignal(self._number)
         if now is self:
             signal.signal(self._number, self._remaining())
+        elif isinstance(now, _Handler):
+            now._remaining()
         return True
 
     def _remaining(self) -> Any:
-        """What handles the signal when this one does not."""
-        before: Any = self._before
-        return before._remaining() if isinstance(before, _Handler) and before._left else before
+        """What handles the signal when this one does not. Who has left before is let go."""
+        while isinstance(self._before, _Handler) and self._before._left:
+            self._before = self._before._before
+        return self._before
 
 
 def _would_end_us(number: signal.Signals) -> bool:

@@ -51,6 +51,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         shared = item.session.stash.get(_SERVICES, None) if "services" in getattr(item, "fixturenames", ()) else None
         for tended in (item.stash.get(_RANKS, None), shared):
-            if tended is not None and (text := tended.report()):
+            if tended is not None and (text := _report(tended)):
                 report.sections.append(("aelastic ranks", text))
     return report
+
+
+def _report(tended: Ranks | Services) -> str:
+    """What leaves the hook ends the whole session, and pytest-timeout's exception may come at any time."""
+    try:
+        return tended.report()
+    except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - the outermost frame of ours
+        return f"(ranks cannot be told of: {error!r})"

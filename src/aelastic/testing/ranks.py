@@ -99,6 +99,8 @@ class Ranks(Tending[_Tended]):
         ``Runner`` has closed has stopped its ranks before.
         """
         for loop in set(self._loops):
+            if loop is asyncio._get_running_loop():
+                raise RuntimeError("close() blocks, and the loop of the ranks would wait for itself: await ctx.close()")
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(_each(self._of(loop), _close), loop).result()
             elif not loop.is_closed():

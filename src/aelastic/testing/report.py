@@ -35,7 +35,10 @@ class Reported(Protocol):
 
 def describe(one: Reported) -> str:
     """Every rank with its last lines, and the failures with their tracebacks."""
-    texts = [_describe_rank(one, seen) for seen in one.snapshot().values()]
+    try:
+        texts = [_describe_rank(one, seen) for seen in one.snapshot().values()]
+    except NotRunningError as error:  # a service that was closed
+        texts = [f"{one.name}: {error}"]
     if one.result is not None and one.result.failures:
         texts.append(ChildFailedError(one.name, one.result.failures).format_msg().strip("\n"))
     return "\n".join(texts)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from aelastic.elastic.supervisor import Supervisor
 from aelastic.errors.base import InvalidArgumentError, NotRunningError
+from aelastic.web.disconnect import CLIENT_CLOSED_REQUEST
 from aelastic.web.operations import Operation
 from aelastic.web.values import Signal
 
@@ -37,10 +39,12 @@ class Actions:
     """POST only, and with ``Authorization: Bearer <token>``, which no form or link of another site can send."""
 
     def __init__(self, lookup: Lookup, token: str) -> None:
+        if not isinstance(token, str) or not (token.isascii() and token.isprintable()) or token != token.strip():
+            raise InvalidArgumentError("token: expected printable ASCII without spaces around it, as headers can bring")
         if len(token) < SHORTEST_TOKEN:
             raise InvalidArgumentError(f"token: expected {SHORTEST_TOKEN} characters or more, got {len(token)}")
         self._lookup = lookup
-        self._expected = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -56,6 +60,8 @@ class Actions:
 
     def _operation(self, name: str, path: str, about: str, action: Action, body: type | None = None) -> Operation:
         errors = {404: "There is no such run or rank", 409: "It cannot be done now", 422: "It cannot be done here"}
+        if body is not None:
+            errors[413] = "The body is too large"
         handler = self._guarded(name, action)
         return Operation(name, "POST", path, about, handler, body=body, errors=errors, needs_token=True)
 
@@ -64,7 +70,7 @@ class Actions:
             self._check(request)
             watched = self._lookup.watched(request)
             if "rank" in request.path_params:
-                self._lookup.rank(request, watched)
+                request.path_params["rank"] = self._lookup.rank(request, watched)
             logger.info("%s of %r asked for: %s", name, watched.name, request.path_params)
             try:
                 await action(watched, request)
@@ -77,8 +83,8 @@ class Actions:
         return handler
 
     def _check(self, request: Request) -> None:
-        given = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, self._expected):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), self._token):
             raise HTTPException(401, "the token is missing or wrong", {"www-authenticate": "Bearer"})
 
 
@@ -110,13 +116,15 @@ async def _signal(watched: Watched, request: Request) -> None:
 
 async def _body(request: Request) -> Signal:
     data = b""
-    async for block in request.stream():
-        data += block
-        if len(data) > _LARGEST_BODY:
-            raise HTTPException(413, f"the body has more than {_LARGEST_BODY} bytes")
     try:
+        async for block in request.stream():
+            data += block
+            if len(data) > _LARGEST_BODY:
+                raise HTTPException(413, f"the body has more than {_LARGEST_BODY} bytes")
         return msgspec.json.decode(data, type=Signal)
-    except msgspec.DecodeError as error:
+    except ClientDisconnect as error:  # which would be logged as a fault of the application
+        raise HTTPException(CLIENT_CLOSED_REQUEST, "the client has gone away") from error
+    except (msgspec.DecodeError, RecursionError) as error:
         raise HTTPException(422, f"the body is not what it should be: {error}") from error
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive
 
 _T = TypeVar("_T")
-_CLIENT_CLOSED_REQUEST = 499  # nginx's
+CLIENT_CLOSED_REQUEST = 499  # nginx's
 
 
 async def until_disconnect(request: Request, awaitable: Awaitable[_T]) -> _T:
@@ -38,7 +38,7 @@ async def until_disconnect(request: Request, awaitable: Awaitable[_T]) -> _T:
     finally:
         leaving.cancel()
         await asyncio.wait({leaving})
-    raise HTTPException(_CLIENT_CLOSED_REQUEST, "the client has gone away")
+    raise HTTPException(CLIENT_CLOSED_REQUEST, "the client has gone away")
 
 
 async def disconnected(receive: Receive) -> None:

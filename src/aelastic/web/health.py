@@ -30,7 +30,14 @@ class HealthChecks:
         return (
             Operation("healthz", "GET", "/healthz", "Whether the service answers", self.alive, Health),
             Operation(
-                "readyz", "GET", "/readyz", "200 when every rank runs and is ready, else 503", self.ready, Health
+                "readyz",
+                "GET",
+                "/readyz",
+                "Whether every rank runs and is ready",
+                self.ready,
+                Health,
+                errors={503: "Not all do, or there is no run"},
+                refusal=Health,
             ),
         )
 

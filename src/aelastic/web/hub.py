@@ -94,7 +94,7 @@ class Hub:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the dashboard cannot look at %r any more", self.name, exc_info=error)
-            self.closed = True
+        self.closed = self.closed or not self.over  # nobody reads any more: also when its loop has ended
         self._wake()
 
     async def _read(self) -> None:

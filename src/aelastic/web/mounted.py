@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 import aelastic
+from aelastic.errors.base import InvalidArgumentError
 from aelastic.web.actions import Actions
 from aelastic.web.answers import Guarded, json, tell_problem
 from aelastic.web.health import HealthChecks
@@ -52,13 +53,17 @@ def dashboard(
         source: what is shown: what ``start_processes`` gives, a ``Supervisor``, a ``lifespan``, or a function that
             returns one of the first two, None while there is none; or a mapping of such by name (without a slash),
             which may change at any time.
-        token: who sends it (``Authorization: Bearer ...``, at least 16 characters) can stop runs, restart ranks and
-            send them signals. None: nobody can.
+        token: who sends it (``Authorization: Bearer ...``, at least 16 characters of ASCII) can stop runs, restart
+            ranks and send them signals. None: nobody can.
         heartbeat: seconds of silence after which a stream says that it is there.
         linger: seconds that lines are read on after the last watcher, so that one that comes back has missed nothing.
 
     Raises ``InvalidArgumentError``.
     """
+    if not (isinstance(heartbeat, int | float) and heartbeat > 0):
+        raise InvalidArgumentError(f"heartbeat: expected more than 0 seconds, got {heartbeat!r}")
+    if not (isinstance(linger, int | float) and linger >= 0):
+        raise InvalidArgumentError(f"linger: expected 0 seconds or more, got {linger!r}")
     sources = Sources(source)
     lookup, hubs = Lookup(sources), Hubs(sources, linger)
     reading = Reading(sources, lookup, hubs, heartbeat, actions=token is not None)
@@ -70,7 +75,7 @@ def dashboard(
     async def openapi(request: Request) -> Response:
         return description
 
-    routes = [Route(one.route, one.handler, methods=[one.method], name=one.name) for one in operations]
+    routes = [Route(one.path, one.handler, methods=[one.method], name=one.name) for one in operations]
     app = Starlette(
         routes=[*routes, Route("/openapi.json", openapi), *page_routes()],
         exception_handlers={HTTPException: tell_problem},

@@ -34,7 +34,8 @@ class Parameter:
 class Operation:
     """``answer`` is the type of the JSON that it gives, None for nothing; ``media``: what it gives instead of JSON.
 
-    ``errors`` are status codes beside 200 (204, when there is no answer), with what they mean.
+    ``errors`` are status codes beside 200 (204, when there is no answer), with what they mean; ``refusal`` is the type
+    of the JSON that comes with them.
     """
 
     name: str
@@ -47,12 +48,8 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     body: type | None = None
     errors: Mapping[int, str] | None = None
+    refusal: type = Problem
     needs_token: bool = False
-
-    @property
-    def route(self) -> str:
-        """The path for Starlette."""
-        return self.path.replace("{rank}", "{rank:int}")
 
 
 def described(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
@@ -108,7 +105,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.needs_token:
         errors[401] = "The token is missing or wrong"
     bad = {
-        str(code): {"description": about, "content": _content(Problem, "")} for code, about in sorted(errors.items())
+        str(code): {"description": about, "content": _content(operation.refusal, "")}
+        for code, about in sorted(errors.items())
     }
     return {"200" if has_answer else "204": good} | bad
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _PAGE, _LARGEST_PAGE, _LAST_BYTE = 64 * 1024, 1024 * 1024, 2**63 - 1
 _READERS = 4
 _NO_RUN = {404: "There is no such run"}
-_NO_RANK = {404: "There is no such run or rank"}
+_NO_RANK = {404: "There is no such run or rank", 409: "The run is not there yet"}
+_NO_PAGE = _NO_RANK | {422: "That is no offset, or no size", 503: "Too many logs are being read"}
 
 
 class Reading:
@@ -54,13 +55,13 @@ class Reading:
         )
         chosen = (Parameter("ranks", "string", "Lines of these only, such as 0,3"),)
         about = "Lines, events and the table as they come: server-sent events, which a Last-Event-ID resumes"
-        busy = {404: "There is no such run", 409: "It is not there yet", 503: "Too many watch"}
+        busy = _NO_RUN | {409: "It is not there yet", 503: "Too many watch"}
         return (
             Operation("runs", "GET", "/api/runs", "All runs", self.runs, Runs),
             Operation("run", "GET", run, "A run and its ranks", self.run, Run, errors=_NO_RUN),
             Operation("rank", "GET", f"{run}/ranks/{{rank}}", "A rank", self.rank, Rank, errors=_NO_RANK),
             Operation("failures", "GET", f"{run}/failures", "What has failed", self.failures, Failures, errors=_NO_RUN),
-            Operation("log", "GET", log, "A page of a log", self.log, LogPage, query=pages, errors=_NO_RANK),
+            Operation("log", "GET", log, "A page of a log", self.log, LogPage, query=pages, errors=_NO_PAGE),
             Operation(
                 "stream", "GET", f"{run}/stream", about, self.stream, None, "text/event-stream", chosen, errors=busy
             ),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LINES_PER_PORTION = 400
 LONGEST_TEXT = 2000
-_LINES, _CHARACTERS, _PORTIONS = 50_000, 8 * 1024 * 1024, 10_000
+_LINES, _CHARACTERS, _EVENTS, _PORTIONS = 50_000, 8 * 1024 * 1024, 20_000, 10_000
 _ENCODINGS = 16
 
 
@@ -49,7 +49,7 @@ class Ring:
 
     def __init__(self) -> None:
         self._portions: deque[Portion] = deque()
-        self._lines = self._characters = 0
+        self._lines = self._characters = self._events = 0
         self._number = self._passed = 0
         self._encodings: dict[tuple[int, frozenset[int] | None], bytes] = {}
 
@@ -68,14 +68,17 @@ class Ring:
         self._portions.append(portion)
         self._lines += len(lines)
         self._characters += portion.characters
+        self._events += len(events)
         while len(self._portions) > 1 and self._is_too_full:
             oldest = self._portions.popleft()
             self._lines -= len(oldest.lines)
             self._characters -= oldest.characters
+            self._events -= len(oldest.events)
 
     @property
     def _is_too_full(self) -> bool:
-        return self._lines > _LINES or self._characters > _CHARACTERS or len(self._portions) > _PORTIONS
+        too_much_text = self._lines > _LINES or self._characters > _CHARACTERS
+        return too_much_text or self._events > _EVENTS or len(self._portions) > _PORTIONS
 
     def after(self, number: int) -> Portion | None:
         """The portion that follows ``number``, or the oldest one if that is later."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from starlette.exceptions import HTTPException
 
 from aelastic.conduct.context import PContext
 from aelastic.elastic.supervisor import Supervisor
@@ -13,6 +17,8 @@ from aelastic.web.lifetime import Lifespan
 
 Watched: TypeAlias = PContext | Supervisor
 Source: TypeAlias = Watched | Lifespan | Callable[[], Watched | None]
+
+logger = logging.getLogger("aelastic.web")
 
 ONLY = "ranks"  # the name of a source that has no siblings
 
@@ -37,16 +43,16 @@ class Sources:
 
     def all(self) -> list[Named]:
         """Those that are there now."""
-        return [Named(name, _watched(source)) for name, source in list(self._given.items())]
+        return [_named(name, source) for name, source in list(self._given.items())]
 
     def get(self, name: str) -> Named | None:
         """The one of that name."""
-        return Named(name, _watched(self._given[name])) if name in self._given else None
+        return _named(name, self._given[name]) if name in self._given else None
 
 
 def _check(name: str, source: Source) -> None:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise InvalidArgumentError(f"source: expected a name without a slash, got {name!r}")
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name:  # it is a part of addresses
+        raise InvalidArgumentError(f"source: expected a name without a slash, and not only of dots, got {name!r}")
     if not isinstance(source, PContext | Supervisor | Lifespan) and not callable(source):
         raise InvalidArgumentError(
             f"source {name!r}: expected what start_processes gives, a Supervisor, or a function that returns one, "
@@ -54,7 +60,22 @@ def _check(name: str, source: Source) -> None:
         )
 
 
+def _named(name: str, source: Source) -> Named:
+    watched = _watched(source)
+    if watched is not None and _lives_elsewhere(watched):
+        problem = f"{name!r} was started in another loop than this one, which serves the dashboard: let one do both"
+        logger.error(problem)
+        raise HTTPException(500, problem)
+    return Named(name, watched)
+
+
 def _watched(source: Source) -> Watched | None:
     if isinstance(source, Lifespan):
         return source.ranks
     return source if isinstance(source, PContext | Supervisor) else source()
+
+
+def _lives_elsewhere(watched: Watched) -> bool:
+    """Whether it goes on in another loop than this one. What is over does not change, and may be looked at anywhere."""
+    owner = watched._run if isinstance(watched, PContext) else watched._conductor
+    return owner is not None and not watched.done and owner.loop is not asyncio.get_running_loop()

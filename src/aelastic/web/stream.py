@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,9 +106,10 @@ class EventStream:
             await _first_of(self._stream(send), disconnected(receive))
 
     async def _stream(self, send: Send) -> None:
-        async for part in self._messages:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with suppress(OSError):  # how servers say, since ASGI 2.4, that the client is gone
+            async for part in self._messages:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _first_of(*works: Coroutine[Any, Any, None]) -> None:

@@ -40,7 +40,8 @@ class Run:
     """A group of ranks. state: absent, pending, running, succeeded, failed or stopped.
 
     actions: what can be asked for of it, where the dashboard has a token: stop, signal, restart (of a rank), and
-    stop_rank and start_rank. failures: how many there are to be asked for.
+    stop_rank and start_rank. failures: how many there are to be asked for; failed_at: when the latest attempt that had
+    any failed, since old ones are forgotten for new ones.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Run:
     restarts: int = 0
     gave_up: str = ""
     failures: int = 0
+    failed_at: float | None = None
     actions: tuple[str, ...] = ()
     ranks: tuple[Rank, ...] = ()
 

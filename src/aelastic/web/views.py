@@ -81,26 +81,31 @@ def run_of(named: Named, usage: Mapping[int, Usage]) -> Run:
     if watched is None:
         return Run(named.name, named.name, "absent")
     ranks = tuple(_rank(seen, usage) for seen in snapshot_of(watched).values())
-    state, failures = state_of(watched), count_failures(watched)
-    actions = _actions(watched) if state == "running" else ()
-    if isinstance(watched, PContext):
-        return Run(named.name, watched.name, state, failures=failures, actions=actions, ranks=ranks)
+    state = state_of(watched)
+    supervisor = None if isinstance(watched, PContext) else watched
     return Run(
         name=named.name,
         title=watched.name,
         state=state,
-        strategy=watched.strategy,
-        restarts=watched.restarts,
-        gave_up=watched.gave_up,
-        failures=failures,
-        actions=actions,
+        strategy=supervisor.strategy if supervisor else None,
+        restarts=supervisor.restarts if supervisor else 0,
+        gave_up=supervisor.gave_up if supervisor else "",
+        failures=_count_failures(watched),
+        failed_at=_failed_at(watched),
+        actions=_actions(watched) if state == "running" else (),
         ranks=ranks,
     )
 
 
-def count_failures(watched: Watched) -> int:
-    """How many there are so far, see ``Failures``."""
+def _count_failures(watched: Watched) -> int:
     return len(_last_failures(watched)) + sum(len(attempt.failures) for attempt in _attempts(watched))
+
+
+def _failed_at(watched: Watched) -> float | None:
+    for failures in (_last_failures(watched), *(attempt.failures.values() for attempt in reversed(_attempts(watched)))):
+        if failures:
+            return max(failure.failed_at for failure in failures)
+    return None
 
 
 def failures_of(watched: Watched | None) -> tuple[Failure, ...]:

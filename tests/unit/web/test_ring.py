@@ -54,6 +54,9 @@ def test_memory_is_bounded_whatever_comes() -> None:
     for _ in range(20_000):
         ring.add(events=[RankStarted(0, 1, 0.0)])
     assert len(ring._portions) <= 10_000
+    for _ in range(200):
+        ring.add(events=[RankStarted(0, 1, 0.0)] * 1000)
+    assert sum(len(portion.events) for portion in ring._portions) <= 50_000
 
 
 def test_the_newest_is_kept_however_large() -> None:

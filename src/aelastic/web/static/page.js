@@ -5,14 +5,16 @@ import { clean, clock, count, duration, element, ending, size } from "./text.js"
 const $ = (id) => document.getElementById(id);
 const MOST_EVENTS = 500, LOOK_AGAIN = 5000, LOOK_SOON = 1500;
 const log = new Log($("log"));
-const state = { run: null, chosen: new Set(), source: null, looking: 0, over: null, rows: new Map(), token: "", actions: false, skew: 0, table: null,
-  lost: 0, failures: -1 };
+const state = { run: null, chosen: new Set(), source: null, resting: false, looking: 0, over: null, rows: new Map(), token: "", actions: false, skew: 0, table: null,
+  lost: 0, failed: null };
 
 const address = (...parts) => ["api", "runs", ...parts.map((part) => encodeURIComponent(part))].join("/");
 
+const problemOf = async (response) => (await response.json().catch(() => ({}))).detail ?? response.statusText;
+
 async function get(url) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail ?? response.statusText);
+  if (!response.ok) throw new Error(await problemOf(response));
   return response.json();
 }
 
@@ -24,12 +26,14 @@ async function lookForRuns() {
     state.actions = actions;
     showRuns(runs);
     if (state.source?.readyState === EventSource.OPEN) connection("live", "live");
-    if (!runs.some((run) => run.name === state.run)) choose(runs.length ? runs[0].name : null);
-    else if (state.source === null) await follow(runs.find((run) => run.name === state.run));
-  } catch {
-    connection("waiting", "not connected");
+    const shown = runs.find((run) => run.name === state.run);
+    if (!shown) choose(runs.length ? runs[0].name : null);
+    else if (state.resting) document.title = `${shown.title}: ${shown.state}`;
+    else if (state.source === null) follow(shown);
+  } catch (error) {
+    connection("waiting", `not connected: ${error.message}`);
   }
-  look(state.source ? LOOK_AGAIN : LOOK_SOON);
+  look(state.source || state.resting ? LOOK_AGAIN : LOOK_SOON);
 }
 
 function look(pause) {
@@ -56,7 +60,7 @@ function choose(name) {
   if (name === null && state.run === null && $("nothing").hidden === false) return;
   state.run = name;
   state.chosen.clear();
-  state.failures = -1;
+  state.failed = null;
   state.over = null;
   $("rows").replaceChildren();
   $("events").replaceChildren();
@@ -75,7 +79,7 @@ function choose(name) {
 }
 
 // A run that had ended, or was absent, may be there again under the same name.
-async function follow(outline) {
+function follow(outline) {
   if (outline.state === "absent") {
     $("nothing").textContent = `${outline.title} was not started yet.`;
     $("nothing").hidden = false;
@@ -88,7 +92,7 @@ async function follow(outline) {
 function connect() {
   state.source?.close();
   state.source = null;
-  if (state.run === null) return;
+  if (state.run === null || state.resting) return;
   const ranks = state.chosen.size ? `?ranks=${[...state.chosen].join(",")}` : "";
   const source = state.source = new EventSource(`${address(state.run, "stream")}${ranks}`);
   const on = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
@@ -97,7 +101,8 @@ function connect() {
     connection("waiting", "reconnecting");
     if (source.readyState !== EventSource.CLOSED || state.source !== source) return;
     state.source = null;
-    look(100);
+    look(LOOK_SOON);
+    tellWhy(source.url);
   };
   on("hello", ({ resumed }) => { if (!resumed) { log.clear(); state.lost = 0; counts(); $("events").replaceChildren(); } });
   on("table", showTable);
@@ -110,6 +115,38 @@ function connect() {
     connection("over", "ended");
   });
 }
+
+// An EventSource does not say why it was refused.
+async function tellWhy(url) {
+  const enough = new AbortController();
+  const response = await fetch(url, { signal: enough.signal }).catch(() => null);
+  if (response && !response.ok) connection("waiting", await problemOf(response));
+  enough.abort();
+}
+
+// Browsers allow six connections to a host, and a stream takes one. So the tabs that were looked at last have one, and
+// the others rest until they are looked at again.
+
+const MOST_STREAMS = 4, ME = String(Math.random());
+const tabsOfThisHost = new BroadcastChannel("aelastic"), lookedAtSince = new Set();
+
+tabsOfThisHost.onmessage = ({ data }) => {
+  if (!document.hidden) return;
+  lookedAtSince.add(data);
+  if (lookedAtSince.size < MOST_STREAMS || !state.source) return;
+  state.resting = true;
+  connect();
+  connection("waiting", "resting");
+};
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  lookedAtSince.clear();
+  tabsOfThisHost.postMessage(ME);
+  if (!state.resting) return;
+  state.resting = false;
+  connect();
+});
 
 function connection(what, text) {
   const place = $("connection");
@@ -170,7 +207,7 @@ function showTable({ now, run }) {
   const there = new Set(run.ranks.map((rank) => rank.rank));
   for (const [number, row] of state.rows) if (!there.has(number)) { row.line.remove(); state.rows.delete(number); }
   for (const rank of run.ranks) update(state.rows.get(rank.rank) ?? makeRow(rank.rank), rank, acts, run);
-  if (run.failures !== state.failures) showFailures(run.failures);
+  if (state.failed !== markOf(run)) showFailures(run);
 }
 
 function makeRow(number) {
@@ -239,12 +276,22 @@ function showChosen() {
 
 // Failures and events
 
-async function showFailures(number) {
-  const news = state.failures >= 0 && number > state.failures;
-  state.failures = number;
-  $("failure-count").hidden = number === 0;
-  $("failure-count").textContent = String(number);
-  const { failures } = number ? await get(address(state.run, "failures")).catch(() => ({ failures: [] })) : { failures: [] };
+// Old failures are forgotten for new ones, so their number alone does not tell.
+const markOf = (run) => `${run.name} ${run.failures} ${run.failed_at}`;
+
+async function showFailures(run) {
+  const mark = markOf(run), news = state.failed !== null;
+  state.failed = mark;
+  $("failure-count").hidden = run.failures === 0;
+  $("failure-count").textContent = String(run.failures);
+  let failures = [];
+  try {
+    if (run.failures) ({ failures } = await get(address(run.name, "failures")));
+  } catch {
+    if (state.failed === mark) state.failed = "";  // again with the next table
+    return;
+  }
+  if (state.failed !== mark) return;
   if (news && failures.length) $("news").textContent = `Rank ${failures[0].rank} ${failures[0].reason}`;
   $("failures").replaceChildren(...(failures.length ? failures.map(failureCard) : [element("p", { className: "hint", textContent: "Nothing has failed." })]));
 }
@@ -289,17 +336,22 @@ function giveActions(row, actions) {
   cells.acts.replaceChildren(choice);
 }
 
-async function act(title, path, body) {
+async function act(title, path, body = {}) {
+  const url = address(state.run, ...path);  // another run may be shown when this one is confirmed
   if (!await confirmed(`${title}?`)) return;
   if (!state.token && !await askForToken("Actions need the token that the dashboard was given.")) return;
+  const outcome = `${title}: ${await post(url, body).catch((error) => error.message)}`;
+  $("news").textContent = outcome;
+  log.add([{ note: true, stream: 0, time: Date.now() / 1000, text: outcome }]);
+}
+
+async function post(url, body) {
   let response;
   do {
     const headers = { Authorization: `Bearer ${state.token}`, "Content-Type": "application/json" };
-    response = await fetch(address(state.run, ...path), { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+    response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
   } while (response.status === 401 && await askForToken("That was not the token."));
-  const problem = response.ok ? "done" : (await response.json().catch(() => ({}))).detail ?? response.statusText;
-  $("news").textContent = `${title}: ${problem}`;
-  log.add([{ note: true, stream: 0, time: Date.now() / 1000, text: `${title}: ${problem}` }]);
+  return response.ok ? "done" : problemOf(response);
 }
 
 function closed(dialog) {
@@ -330,10 +382,10 @@ $("stop").addEventListener("click", () => act(`Stop all of ${state.table.title}`
 
 // The log file
 
-const reader = { rank: 0, page: null };
+const reader = { run: "", rank: 0, page: null };
 
 async function read(query) {
-  const url = `${address(state.run, "ranks", reader.rank, "logs", $("reader-stream").value)}?limit=131072${query}`;
+  const url = `${address(reader.run, "ranks", reader.rank, "logs", $("reader-stream").value)}?limit=131072${query}`;
   try {
     reader.page = await get(url);
     $("reader-text").textContent = clean(reader.page.text);
@@ -353,7 +405,7 @@ async function readEnd() {
 }
 
 $("file").addEventListener("click", async () => {
-  [reader.rank] = state.chosen;
+  [reader.run, [reader.rank]] = [state.run, state.chosen];
   $("reader-title").textContent = `Log of rank ${reader.rank}`;
   $("reader").showModal();
   await readEnd();
@@ -398,5 +450,5 @@ for (const [index, tab] of tabs.entries()) {
 }
 
 setInterval(() => { for (const row of state.rows.values()) showUptime(row); }, 1000);
-showFailures(0);
+tabsOfThisHost.postMessage(ME);
 lookForRuns();
