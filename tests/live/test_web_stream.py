@@ -208,6 +208,8 @@ async def test_a_watcher_that_leaves_is_forgotten(tmp_path: Path) -> None:
         while asyncio.all_tasks() - before:  # noqa: ASYNC110 - until the last is over
             await asyncio.sleep(0)
         assert "aelastic_watchers 0.0" in await metrics(app)
+        assert ctx._run is not None
+        assert ctx._run.streams.feed.wanted_by(0, aelastic.Std.OUT) == [], "lines are made for nobody"
 
 
 async def test_what_nobody_watches_is_not_kept() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -117,22 +117,24 @@ class Hub:
 
     async def _read_lines(self, lines: Subscription[LogLine]) -> None:
         before, old = lines.dropped, True  # what was forgotten before anybody looked is no loss
-        async for first in lines:
-            await asyncio.sleep(0 if old else PACE)
-            missed = lines.dropped - before
-            self.ring.add([first, *lines.take()], missed=missed, old=old)
-            self.dropped += missed
-            before, old = lines.dropped, False
-            self._wake()
+        with closing(lines):
+            async for first in lines:
+                await asyncio.sleep(0 if old else PACE)
+                missed = lines.dropped - before
+                self.ring.add([first, *lines.take()], missed=missed, old=old)
+                self.dropped += missed
+                before, old = lines.dropped, False
+                self._wake()
 
     async def _read_events(self, events: Subscription[Event]) -> None:
-        async for first in events:
-            await asyncio.sleep(PACE)
-            told = [event for event in (first, *events.take()) if not isinstance(event, RankProgress)]
-            if told:  # progress is in the table, in time
-                self.ring.add(events=told)
-                self._tabulate()
-                self._wake()
+        with closing(events):
+            async for first in events:
+                await asyncio.sleep(PACE)
+                told = [event for event in (first, *events.take()) if not isinstance(event, RankProgress)]
+                if told:  # progress is in the table, in time
+                    self.ring.add(events=told)
+                    self._tabulate()
+                    self._wake()
 
     async def _tick(self) -> None:
         """What nobody tells of: time, processors, memory, and that the server ends."""
