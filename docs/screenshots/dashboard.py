@@ -72,6 +72,7 @@ def main() -> None:
                     viewport={"width": WIDTH, "height": HEIGHT},
                 )
                 page.goto(f"{url}/")
+                page.get_by_label("Streams").select_option("stdout")  # tracebacks have paths of this machine
                 pages[scheme] = page
             let_one_fail(url)
             time.sleep(1.5)  # it is in its back-off
