@@ -5,6 +5,7 @@ Threads per rank: ``test_many``. Imports: ``test_import_costs``, ``test_exports`
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ LINE = b"x" * 79 + b"\n"
 MEGABYTES = 16
 CALLS_PER_MEGABYTE = 200  # a pipe holds 64 KiB or more, so 16 blocks when the rank is fast; there are 13 000 lines
 
+CALLBACKS, CALLBACKS_PER_MEGABYTE = 200, 50  # for each block that is waited for, three or so
 
 # Silence
 
@@ -90,6 +92,26 @@ async def test_output_is_read_and_written_in_blocks(ranks: int, tmp_path: Path) 
     assert sum(map(os.path.getsize, result.stdouts.values())) == ranks * source.stat().st_size
     assert made["read"] < ranks * MEGABYTES * CALLS_PER_MEGABYTE
     assert made["write"] < ranks * MEGABYTES * CALLS_PER_MEGABYTE
+
+
+@pytest.mark.any_loop  # it looks into that of the standard library
+@pytest.mark.asyncio
+async def test_the_loop_has_little_to_do_with_what_nobody_looks_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "lines"
+    source.write_bytes(LINE * (MEGABYTES * 1024 * 1024 // len(LINE)))
+    run, callbacks = asyncio.Handle._run, 0
+
+    def count(handle: asyncio.Handle) -> None:
+        nonlocal callbacks
+        callbacks += 1
+        run(handle)
+
+    monkeypatch.setattr(asyncio.Handle, "_run", count)
+    async with shell(f"exec cat {source}", logs_specs=redirected(tmp_path)) as ctx:
+        await ctx.wait()
+    assert callbacks < CALLBACKS + MEGABYTES * CALLBACKS_PER_MEGABYTE
 
 
 # The environment

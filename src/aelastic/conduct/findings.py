@@ -14,6 +14,8 @@ from aelastic.results import RunProcsResult
 from aelastic.std import Std
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aelastic.conduct.board import Board
     from aelastic.conduct.containment import Containment
     from aelastic.conduct.prepare import OffLoop, Prepared, RunSpec
@@ -50,8 +52,7 @@ class Findings:
         if self._spec.workload.delivers:
             for rank in self._gang.ends.keys() - self.outcomes.keys():
                 self.outcomes[rank] = await self._spec.workload.outcome(rank, tools)
-        for rank in self._failed():
-            self._reports[rank] = await off_loop(partial(read_report, _error_file(prepared, rank)))
+        await off_loop(partial(self._read_reports, prepared, self._failed()))
 
     def result(self, prepared: Prepared, epoch: float, at: float) -> RunProcsResult:
         """The result, of what was found so far. ``epoch`` added to our clock, which says ``at`` now, is the time."""
@@ -68,6 +69,11 @@ class Findings:
             lost_log_bytes=self._streams.lost_bytes(),
             name=self._spec.name,
         )
+
+    def _read_reports(self, prepared: Prepared, ranks: Sequence[int]) -> None:
+        """Blocks. A disk that does not answer for one of them leaves those before it."""
+        for rank in ranks:
+            self._reports[rank] = read_report(_error_file(prepared, rank))
 
     def _failed(self) -> list[int]:
         return sorted([rank for rank, end in self._gang.ends.items() if end.failed] + self._gang.abandoned)

@@ -23,6 +23,7 @@ from aelastic.conduct.workload import Surroundings, Tools, Undelivered
 from aelastic.decide.gang import Gang
 from aelastic.errors.base import NotRunningError
 from aelastic.events import RankExited, RankStarted, RunFinished
+from aelastic.logs.specs import release
 from aelastic.logs.streams import StreamOptions, Streams
 from aelastic.process.limits import explain, name_limit
 from aelastic.std import Std
@@ -262,13 +263,12 @@ class Run:
         await self.monitor.close()
         await self.containment.close()
         await self.streams.close(patience=max(self.spec.drain_timeout, 1.0))
-        release = getattr(self.spec.logs_specs, "release", None)  # a LogsSpecs written for torch has none
-        if release is not None:
-            try:
-                if callable(rest := await self._off_loop(release)):
-                    self._tidying = self.loop.run_in_executor(self._executor, rest)
-            except Exception:
-                logger.exception("the logs specs of run %r could not be released", self.spec.name)
+        try:
+            rest = await self._off_loop(partial(release, self.spec.logs_specs))
+        except Exception:
+            logger.exception("the logs specs of run %r could not be released", self.spec.name)
+        else:
+            self._tidying = self.loop.run_in_executor(self._executor, rest) if rest is not None else None
         self._close_executor()
 
     def _close_executor(self) -> None:

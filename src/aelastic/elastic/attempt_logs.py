@@ -6,7 +6,7 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
-from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs
+from aelastic.logs.specs import DefaultLogsSpecs, LogsDest, LogsSpecs, release
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -85,3 +85,9 @@ def _of_rank(rank: int, dest: LogsDest) -> LogsDest:
     tables = ("stdouts", "stderrs", "tee_stdouts", "tee_stderrs", "error_files")
     parts = {name: {one: path for one, path in getattr(dest, name).items() if one == rank} for name in tables}
     return LogsDest(**parts, filtered_stdout=dest.filtered_stdout, filtered_stderr=dest.filtered_stderr)
+
+
+def release_wholly(specs: LogsSpecs) -> None:
+    """Release ``specs``, and do what that leaves to be done."""
+    if (rest := release(specs)) is not None:
+        rest()

@@ -18,6 +18,7 @@ from aelastic.conduct.prepare import Shared, file_threads
 from aelastic.conduct.tasks import OwnTask
 from aelastic.decide.restarts import Outcome
 from aelastic.decide.supervision import GiveUp, Restarting, Start, Stop
+from aelastic.elastic.attempt_logs import release_wholly
 from aelastic.elastic.attempts import Attempts, Ended, end_of, end_of_start, not_started
 from aelastic.elastic.control import Control
 from aelastic.elastic.fleet import Fleet
@@ -124,6 +125,12 @@ class Conductor:
         """Every rank as it is now."""
         units = self._supervision.units
         return {rank: seen for unit in units for rank, seen in self._seen(unit).items()}
+
+    def pids(self) -> dict[int, int]:
+        """The pid of every rank that runs."""
+        instances = [self._instance(unit) for unit in self._supervision.units]
+        boards = [instance.run.board for instance in instances if instance is not None]
+        return {rank: one.pid for board in boards for rank, one in board.started.items() if rank not in board.exited}
 
     # The owner of the state
 
@@ -307,15 +314,13 @@ class Conductor:
     # The end
 
     async def _conclude(self) -> RunProcsResult:
-        release = getattr(self.control.blueprint.logs_specs, "release", None)  # a LogsSpecs written for torch has none
-        if release is not None:
-            await self._release(partial(_release_wholly, release))
+        await self._release()
         await self._close_shared()
         units = self._supervision.units
         return self.attempts.result(self.name, units, restarts=self.restarts, gave_up=self._supervision.gave_up)
 
-    async def _release(self, release: Callable[[], None]) -> None:
-        releasing = self.loop.run_in_executor(self._shared.executor, release)
+    async def _release(self) -> None:
+        releasing = self.loop.run_in_executor(self._shared.executor, release_wholly, self.control.blueprint.logs_specs)
         await asyncio.wait({releasing, self._hurry}, return_when=asyncio.FIRST_COMPLETED)
         done, _ = await asyncio.wait({releasing}, timeout=_PATIENCE)
         if not done:
@@ -365,11 +370,6 @@ def _hurried(spec: RunSpec, ready_within: float | None) -> RunSpec:
         return spec
     limits = [seconds for seconds in (spec.health.ready_timeout, ready_within) if seconds is not None]
     return replace(spec, health=replace(spec.health, ready_timeout=min(limits)))
-
-
-def _release_wholly(release: Callable[[], object]) -> None:
-    if callable(rest := release()):
-        rest()
 
 
 def _take_error(task: asyncio.Task[None]) -> None:

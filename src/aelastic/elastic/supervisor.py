@@ -306,8 +306,7 @@ class Supervisor:
 
     def pids(self) -> dict[int, int]:
         """The pid of every rank that runs."""
-        seen = self._started_conductor().snapshot()
-        return {rank: one.pid for rank, one in seen.items() if one.pid is not None and one.ended_at is None}
+        return self._started_conductor().pids()
 
     def snapshot(self) -> dict[int, RankSnapshot]:
         """Every rank as it is now, or as it was when it ended; one in its back-off is ``RankState.WAITING``."""

@@ -270,6 +270,13 @@ class DefaultLogsSpecs(LogsSpecs):
         return dest
 
 
+def release(specs: LogsSpecs) -> Callable[[], object] | None:
+    """Release ``specs``; what it leaves to be done. One that was written for torch has no such method."""
+    method = getattr(specs, "release", None)
+    rest = method() if method is not None else None
+    return rest if callable(rest) else None
+
+
 def _has_files(directory: str) -> bool:
     """Whether there is anything but directories."""
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
