@@ -143,6 +143,7 @@ class Containment:
     def drop(self) -> Guardian | None:
         """As ``settle`` and ``close``, where nobody can wait for that; the guardian, if it ends."""
         guardian = self.release()
+        self._control_groups.let_go()
         try:
             self._executor.submit(self._end_the_rest)
         except RuntimeError:  # the interpreter ends, and starts no thread any more

@@ -85,14 +85,19 @@ class ControlGroups:
 
     async def settled(self, timeout: float) -> list[Future[Hunted]]:
         """Wait until all that was asked for is done or begun; what is found out by ending what ranks have left."""
-        while self._errands or not (self._trip is None or self._trip.done()):
-            self._set_off()
-            if self._trip is not None and (await asyncio.wait({asyncio.wrap_future(self._trip)}, timeout=timeout))[1]:
+        while (trip := self._next_trip()) is not None:
+            done, _ = await asyncio.wait({asyncio.wrap_future(trip)}, timeout=timeout)
+            if not done:
                 self.someone_may_hide = True
                 break
+        self.let_go()
+        return list(self._ends)
+
+    def let_go(self) -> None:
+        """Begin nothing more."""
+        self._errands.clear()
         if self._resting is not None:
             self._resting.cancel()
-        return list(self._ends)
 
     def end(self) -> None:
         """End all that is in them, and remove them. Blocks."""
@@ -104,8 +109,15 @@ class ControlGroups:
         if self._resting is None:
             self._set_off()
 
+    def _next_trip(self) -> Future[None] | None:
+        """The one that is under way, or begins now."""
+        self._set_off()
+        return None if self._trip is None or self._trip.done() else self._trip
+
     def _set_off(self) -> None:
         """Unless there is nothing to do, or the thread is still on its way."""
+        if self._resting is not None:
+            self._resting.cancel()
         self._resting = None
         if not self._errands:
             return
