@@ -52,7 +52,8 @@ class Findings:
         if self._spec.workload.delivers:
             for rank in self._gang.ends.keys() - self.outcomes.keys():
                 self.outcomes[rank] = await self._spec.workload.outcome(rank, tools)
-        await off_loop(partial(self._read_reports, prepared, self._failed()))
+        if failed := self._failed():  # a thread may not be to be had
+            await off_loop(partial(self._read_reports, prepared, failed))
 
     def result(self, prepared: Prepared, epoch: float, at: float) -> RunProcsResult:
         """The result, of what was found so far. ``epoch`` added to our clock, which says ``at`` now, is the time."""
