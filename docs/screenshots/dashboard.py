@@ -1,6 +1,6 @@
 """Pictures of the dashboard, in light and dark, with the ranks of ``examples/dashboard.py``.
 
-    python docs/screenshots/dashboard.py [--browser /usr/bin/chromium]
+    python -m docs.screenshots.dashboard [--browser /usr/bin/chromium]
 
 Needs playwright (pip) and a Chromium.
 """
@@ -18,17 +18,9 @@ from pathlib import Path
 
 import httpx
 from playwright.sync_api import sync_playwright
+from tests.helpers.browser import OPTIONS
 
 ROOT = Path(__file__).parent.parent.parent
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TOKEN = "only-for-the-picture"  # noqa: S105 - it is
 WIDTH, HEIGHT = 1280, 800
 

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from tests.helpers.apps import Application
+from tests.helpers.browser import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,15 +32,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path (Debian: apt-get install chromium)")
 
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TOKEN = "correct horse battery staple"  # noqa: S105 - it opens nothing else
 PATIENCE = 30_000  # milliseconds
 
